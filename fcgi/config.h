@@ -1,0 +1,59 @@
+/* config.h: one table of options for the programs of fcgi/ and spawn/.
+ * Default < environment (RESNET_NAME) < flag (--name). Plain C and libc only: resnet-spawn links
+ * it.
+ */
+#ifndef FCGI_CONFIG_H
+#define FCGI_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { FCGI_AUTO = -1 }; /* an `auto` not yet decided */
+
+struct fcgi_config {
+    char model[4096], weights[4096], run_dir[4096], log[4096], isa[32], precision[16];
+    int workers; /* FCGI_AUTO or 1.. */
+    int threads; /* FCGI_AUTO or 1..8 */
+    int64_t request_timeout_ms, stall_timeout_ms, start_timeout_ms, read_timeout_ms,
+        drain_timeout_ms, idle_exit_ms, slowlog_ms;
+    int backlog;
+    int64_t max_body, max_pixels, max_decode_memory /* FCGI_AUTO */, max_rss;
+    int max_images;
+    int64_t max_requests;
+    int exif; /* FCGI_AUTO: the recipe's; else enum wt_exif */
+    int rate_limit;
+    int log_level; /* enum fcgi_log_level */
+    int log_json;
+    int sandbox;
+    /* not for people: set by resnet-spawn on the command line of what it starts */
+    int slot, generation, ready_fd, board_fd, ask_fd, shed_fd;
+};
+
+/* Which programs an option belongs to; --help prints only a program's own. */
+enum {
+    FCGI_FOR_WORKER = 1,
+    FCGI_FOR_SPAWN = 2,
+    FCGI_FOR_CONTROL = 4,
+    FCGI_FOR_CTL = 8,
+    FCGI_FOR_CLASSIFY = 16
+};
+
+/* Defaults, then environment, then argv (options only; the first non-option's index is returned
+ * through *rest). Fails with exit code 64 (unknown or malformed flag) or 78 (malformed variable)
+ * and one sentence in text; 0 otherwise. Unknown RESNET_* are reported through warn(). */
+int fcgi_config_load(struct fcgi_config *config, int program, int argc, char **argv, int *rest,
+                     void (*warn)(const char *sentence), char text[256]);
+
+/* Writes the effective values into the environment, for what is exec'd next. */
+void fcgi_config_export(const struct fcgi_config *config);
+
+/* The options of a program as --help shows them. */
+void fcgi_config_help(FILE *out, int program);
+
+/* "90s", "2m", "500ms", "1.5h", plain seconds -> milliseconds; "16MiB", "16m", "4096" -> bytes.
+ * Return 0, or -1 when malformed or out of range. */
+int fcgi_config_duration(const char *text, int64_t *ms);
+int fcgi_config_size(const char *text, int64_t *bytes);
+
+#endif

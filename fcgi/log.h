@@ -1,0 +1,19 @@
+/* log.h: one line an event, UTC, logfmt or JSON, one write(2) each, to descriptor 2.
+ * No allocation, no locale, no file opened. Values are quoted where they need it. */
+#ifndef FCGI_LOG_H
+#define FCGI_LOG_H
+
+enum fcgi_log_level { FCGI_LOG_ERROR, FCGI_LOG_WARN, FCGI_LOG_INFO, FCGI_LOG_DEBUG };
+
+/* program: "resnet-fcgi"; slot < 0 where there is none. Call once, before the first line. */
+void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log_level level,
+                    int json);
+
+/* fcgi_log(FCGI_LOG_INFO, "request", "request_id=%s ms=%.1f", id, ms): the format holds key=value
+ * pairs; a %s value is quoted and escaped where it has blanks, quotes or control bytes.
+ * Line: `2026-11-20T10:11:12.345Z level=info program=resnet-fcgi slot=0 gen=1 pid=7 event=request
+ * request_id=... ms=12.3` */
+void fcgi_log(enum fcgi_log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,107 @@
+/* scoreboard.h: one shared page per worker slot, and one for the supervisor.
+ *
+ * Each page is a memfd of FCGI_BOARD_BYTES that the supervisor makes before it starts anything. A
+ * worker maps its own page, read-write; the supervisor maps all of them, read-write; resnet-control
+ * maps all, read-only. One writer at a time: the worker while it lives, the supervisor between two
+ * workers of a slot. Plain atomics, no locks: a crash at any instruction leaves a page readable.
+ * Totals are never reset, so they survive the worker that counted them.
+ *
+ * Strings (request id, path, stage) are read without a lock; a reader may see a mixture for one
+ * request's start. `sequence` is odd while they are being written.
+ */
+#ifndef FCGI_SCOREBOARD_H
+#define FCGI_SCOREBOARD_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "fcgi/errors.h"
+
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 1, FCGI_BOARD_MAX_SLOTS = 512 };
+#define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
+
+enum fcgi_worker_state {
+    FCGI_WORKER_NONE,     /* no process in this slot */
+    FCGI_WORKER_STARTING, /* loading, not ready */
+    FCGI_WORKER_IDLE,
+    FCGI_WORKER_BUSY,
+    FCGI_WORKER_DRAINING, /* finishes what it has, takes no more */
+};
+
+#define FCGI_STAGES(X)                                                                             \
+    X(QUEUE, "queue")                                                                              \
+    X(READ, "read") X(DECODE, "decode") X(RESIZE, "resize") X(INFER, "infer") X(WRITE, "write")
+enum fcgi_stage {
+#define X(name, text) FCGI_STAGE_##name,
+    FCGI_STAGES(X)
+#undef X
+        FCGI_N_STAGES
+};
+
+/* Upper bounds of the histogram buckets in microseconds; one more bucket holds the rest. */
+#define FCGI_BUCKETS_US                                                                            \
+    {                                                                                              \
+        500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000,      \
+            10000000, 30000000, 120000000                                                          \
+    }
+enum { FCGI_N_BUCKETS = 16 };
+
+struct fcgi_histogram {
+    _Atomic uint64_t count[FCGI_N_BUCKETS]; /* not cumulative */
+    _Atomic uint64_t sum_us;
+};
+
+struct fcgi_board_worker {
+    uint32_t magic, version, slot, reserved;
+    _Atomic uint32_t state; /* enum fcgi_worker_state */
+    _Atomic uint32_t generation;
+    _Atomic int32_t pid;
+    _Atomic uint32_t sequence;
+    _Atomic uint64_t ticks;    /* progress: one more at each layer and every few rows */
+    _Atomic uint64_t start_ns; /* CLOCK_MONOTONIC, of the process */
+
+    /* the request being served; empty id: none */
+    char request_id[129]; /* what the client is told */
+    char nginx_id[33];    /* nginx's own $request_id: cannot be forged */
+    char method[8], path[128];
+    _Atomic uint32_t stage;                              /* enum fcgi_stage */
+    _Atomic int32_t layer;                               /* -1 outside inference */
+    _Atomic uint64_t accepted_ns, stage_ns, deadline_ns; /* CLOCK_MONOTONIC */
+    _Atomic uint64_t bytes_in;
+
+    /* of the process */
+    _Atomic uint64_t rss_bytes, pss_bytes;
+
+    /* totals of the slot, over all its workers */
+    _Atomic uint64_t attempts; /* requests dequeued */
+    _Atomic uint64_t requests; /* answers written */
+    _Atomic uint64_t codes[FCGI_N_CODES];
+    struct fcgi_histogram stages[FCGI_N_STAGES];
+    struct fcgi_histogram total;
+
+    char model_sha256[65], model_name[64], isa[32], precision[16], blas_core[32];
+    _Atomic uint64_t model_mapped_bytes, model_private_bytes;
+};
+
+enum fcgi_service_state {
+    FCGI_SERVICE_STARTING, /* the first generation is not ready yet */
+    FCGI_SERVICE_SERVING,
+    FCGI_SERVICE_DRAINING,
+};
+
+/* The supervisor's own page. */
+struct fcgi_board_main {
+    uint32_t magic, version, n_slots, reserved;
+    _Atomic uint32_t state;      /* enum fcgi_service_state */
+    _Atomic uint32_t generation; /* the newest that became ready */
+    _Atomic int32_t pid;
+    _Atomic uint32_t workers;  /* wanted */
+    _Atomic uint64_t start_ns; /* CLOCK_MONOTONIC */
+    _Atomic uint64_t restarts[FCGI_BOARD_MAX_SLOTS];
+    char reason[256]; /* why the last start or reload failed; empty: it did not */
+};
+
+_Static_assert(sizeof(struct fcgi_board_worker) <= FCGI_BOARD_BYTES, "page");
+_Static_assert(sizeof(struct fcgi_board_main) <= FCGI_BOARD_BYTES, "page");
+
+#endif

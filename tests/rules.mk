@@ -1,0 +1,13 @@
+# Every tests/unit/NAME.c is one cmocka program, build/tests/unit-NAME; every tests/*.t is an
+# integration test. tests/run runs them all and counts.
+unit_tests := $(patsubst tests/unit/%.c,unit-%,$(wildcard tests/unit/*.c))
+test_programs += $(unit_tests)
+define unit_vars
+$(1)_src    := tests/unit/$(1:unit-%=%).c
+$(1)_libs   := libspawn.a libfcgi-app.a libweights.a libkernels.a
+$(1)_ldlibs  = -lcmocka $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
+endef
+$(foreach t,$(unit_tests),$(eval $(call unit_vars,$(t))))
+
+.PHONY: tests
+tests: $(test_programs:%=$(O)/tests/%)
