@@ -44,7 +44,7 @@ enum fcgi_stage {
         500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000,      \
             10000000, 30000000, 120000000                                                          \
     }
-enum { FCGI_N_BUCKETS = 16 };
+enum { FCGI_N_BUCKETS = 16 }; /* one more than bounds */
 
 struct fcgi_histogram {
     _Atomic uint64_t count[FCGI_N_BUCKETS]; /* not cumulative */
@@ -100,6 +100,62 @@ struct fcgi_board_main {
     _Atomic uint64_t restarts[FCGI_BOARD_MAX_SLOTS];
     char reason[256]; /* why the last start or reload failed; empty: it did not */
 };
+
+/* ---- making and mapping (scoreboard.c) ------------------------------------------------------ */
+
+/* A fresh zeroed page: a memfd, close-on-exec. Returns -1 with errno. */
+int fcgi_scoreboard_create(const char *name);
+
+/* Maps the page of fd (which may be closed afterwards) after checking its size. NULL with errno.
+ * Unmap with fcgi_scoreboard_unmap(); NULL is fine. */
+void *fcgi_scoreboard_map(int fd, int writable);
+void fcgi_scoreboard_unmap(void *page);
+
+/* Writes magic and version into a fresh page; whoever made the page calls one of them once. */
+void fcgi_scoreboard_init_worker(struct fcgi_board_worker *page, int slot);
+void fcgi_scoreboard_init_main(struct fcgi_board_main *page, int n_slots);
+
+/* Whether magic and version are those of this program. */
+int fcgi_scoreboard_is_worker(const struct fcgi_board_worker *page);
+int fcgi_scoreboard_is_main(const struct fcgi_board_main *page);
+
+/* ---- the one writer ------------------------------------------------------------------------- */
+
+/* What a request is known by, in the order that they become known. Strings longer than their place
+ * are cut. state becomes BUSY, attempts one more. */
+void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns);
+void fcgi_scoreboard_name(struct fcgi_board_worker *page, const char *request_id,
+                          const char *nginx_id, const char *method, const char *path);
+void fcgi_scoreboard_stage(struct fcgi_board_worker *page, enum fcgi_stage stage);
+
+/* One more tick of progress; layer -1 outside inference. */
+void fcgi_scoreboard_tick(struct fcgi_board_worker *page, int layer);
+
+/* Counts an answer: before its last byte is written, so that no client knows more than the
+ * counters. stage_ns: [FCGI_N_STAGES], negative where a stage was not reached. */
+void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
+                           const int64_t *stage_ns, int64_t total_ns);
+
+/* The request is over; state becomes `state` (IDLE or DRAINING). */
+void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state);
+
+/* ---- readers -------------------------------------------------------------------------------- */
+
+struct fcgi_board_request {
+    char request_id[129], nginx_id[33], method[8], path[128];
+};
+
+/* Copies the present request's strings. Returns 0 when there is none, or when the writer kept
+ * writing (a writer that died between two writes leaves the strings unreadable, not the page). */
+int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
+                            struct fcgi_board_request *request);
+
+extern const uint64_t fcgi_scoreboard_bounds_us[]; /* FCGI_BUCKETS_US: [FCGI_N_BUCKETS - 1] */
+const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage);
+const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state);
+
+/* CLOCK_MONOTONIC, as all times in the pages. */
+uint64_t fcgi_scoreboard_now_ns(void);
 
 _Static_assert(sizeof(struct fcgi_board_worker) <= FCGI_BOARD_BYTES, "page");
 _Static_assert(sizeof(struct fcgi_board_main) <= FCGI_BOARD_BYTES, "page");

@@ -1,0 +1,228 @@
+/* scoreboard.c: pages shared between a worker, the supervisor and resnet-control.
+ *
+ * The numbers are relaxed atomics: each is right by itself, and nobody computes with two that must
+ * belong together. Only the request's strings need more: `sequence` is odd while they change.
+ */
+#include "fcgi/scoreboard.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+const uint64_t fcgi_scoreboard_bounds_us[FCGI_N_BUCKETS - 1] = FCGI_BUCKETS_US;
+
+static const char *const stage_names[FCGI_N_STAGES] = {
+#define X(name, text) text,
+    FCGI_STAGES(X)
+#undef X
+};
+
+static const char *const state_names[] = {"none", "starting", "idle", "busy", "draining"};
+
+static void set32(_Atomic uint32_t *at, uint32_t value)
+{
+    atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+static void set64(_Atomic uint64_t *at, uint64_t value)
+{
+    atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+/* One writer: a load and a store will do, and cost no locked instruction. */
+static void add64(_Atomic uint64_t *at, uint64_t value)
+{
+    set64(at, atomic_load_explicit(at, memory_order_relaxed) + value);
+}
+
+uint64_t fcgi_scoreboard_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- making and mapping --------------------------------------------------------------------- */
+
+int fcgi_scoreboard_create(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+
+    if (fd >= 0 && ftruncate(fd, FCGI_BOARD_BYTES)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+void *fcgi_scoreboard_map(int fd, int writable)
+{
+    struct stat st;
+    void *page;
+
+    if (fstat(fd, &st))
+        return NULL;
+    if (st.st_size != FCGI_BOARD_BYTES) {
+        errno = EINVAL;
+        return NULL;
+    }
+    page = mmap(NULL, FCGI_BOARD_BYTES, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+void fcgi_scoreboard_unmap(void *page)
+{
+    if (page)
+        munmap(page, FCGI_BOARD_BYTES);
+}
+
+void fcgi_scoreboard_init_worker(struct fcgi_board_worker *page, int slot)
+{
+    page->magic = FCGI_BOARD_MAGIC;
+    page->version = FCGI_BOARD_VERSION;
+    page->slot = (uint32_t)slot;
+    atomic_store_explicit(&page->layer, -1, memory_order_relaxed);
+}
+
+void fcgi_scoreboard_init_main(struct fcgi_board_main *page, int n_slots)
+{
+    page->magic = FCGI_BOARD_MAGIC;
+    page->version = FCGI_BOARD_VERSION;
+    page->n_slots = (uint32_t)n_slots;
+}
+
+int fcgi_scoreboard_is_worker(const struct fcgi_board_worker *page)
+{
+    return page->magic == FCGI_BOARD_MAGIC && page->version == FCGI_BOARD_VERSION;
+}
+
+int fcgi_scoreboard_is_main(const struct fcgi_board_main *page)
+{
+    return page->magic == FCGI_BOARD_MAGIC && page->version == FCGI_BOARD_VERSION;
+}
+
+/* ---- the one writer ------------------------------------------------------------------------- */
+
+/* A writer that died in between leaves an odd number; the next one starts from there. */
+static void open_strings(struct fcgi_board_worker *page)
+{
+    uint32_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+
+    set32(&page->sequence, sequence | 1);
+    atomic_thread_fence(memory_order_release);
+}
+
+static void close_strings(struct fcgi_board_worker *page)
+{
+    uint32_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+
+    atomic_store_explicit(&page->sequence, sequence + 1, memory_order_release);
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+    size_t n = strnlen(from, size - 1);
+
+    memcpy(to, from, n);
+    memset(to + n, 0, size - n);
+}
+
+void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns)
+{
+    set64(&page->accepted_ns, accepted_ns);
+    set64(&page->stage_ns, accepted_ns);
+    set64(&page->bytes_in, 0);
+    set32(&page->stage, FCGI_STAGE_READ);
+    add64(&page->attempts, 1);
+    set32(&page->state, FCGI_WORKER_BUSY);
+}
+
+void fcgi_scoreboard_name(struct fcgi_board_worker *page, const char *request_id,
+                          const char *nginx_id, const char *method, const char *path)
+{
+    open_strings(page);
+    copy(page->request_id, sizeof page->request_id, request_id);
+    copy(page->nginx_id, sizeof page->nginx_id, nginx_id);
+    copy(page->method, sizeof page->method, method);
+    copy(page->path, sizeof page->path, path);
+    close_strings(page);
+}
+
+void fcgi_scoreboard_stage(struct fcgi_board_worker *page, enum fcgi_stage stage)
+{
+    set32(&page->stage, stage);
+    set64(&page->stage_ns, fcgi_scoreboard_now_ns());
+    fcgi_scoreboard_tick(page, -1);
+}
+
+void fcgi_scoreboard_tick(struct fcgi_board_worker *page, int layer)
+{
+    atomic_store_explicit(&page->layer, layer, memory_order_relaxed);
+    add64(&page->ticks, 1);
+}
+
+static void add_to_histogram(struct fcgi_histogram *histogram, int64_t ns)
+{
+    uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
+    int i = 0;
+
+    while (i < FCGI_N_BUCKETS - 1 && us > fcgi_scoreboard_bounds_us[i])
+        i++;
+    add64(&histogram->count[i], 1);
+    add64(&histogram->sum_us, us);
+}
+
+void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
+                           const int64_t *stage_ns, int64_t total_ns)
+{
+    add64(&page->codes[code], 1);
+    for (int i = 0; i < FCGI_N_STAGES; i++)
+        if (stage_ns[i] >= 0)
+            add_to_histogram(&page->stages[i], stage_ns[i]);
+    add_to_histogram(&page->total, total_ns);
+    add64(&page->requests, 1);
+}
+
+void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state)
+{
+    fcgi_scoreboard_name(page, "", "", "", "");
+    set64(&page->deadline_ns, 0);
+    atomic_store_explicit(&page->layer, -1, memory_order_relaxed);
+    set32(&page->state, state);
+}
+
+/* ---- readers -------------------------------------------------------------------------------- */
+
+int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
+                            struct fcgi_board_request *request)
+{
+    enum { TRIES = 100 };
+
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t before = atomic_load_explicit(&page->sequence, memory_order_acquire);
+        memcpy(request->request_id, page->request_id, sizeof request->request_id);
+        memcpy(request->nginx_id, page->nginx_id, sizeof request->nginx_id);
+        memcpy(request->method, page->method, sizeof request->method);
+        memcpy(request->path, page->path, sizeof request->path);
+        atomic_thread_fence(memory_order_acquire);
+        if (!(before & 1) && before == atomic_load_explicit(&page->sequence, memory_order_relaxed))
+            return request->request_id[0] != 0;
+    }
+    return 0;
+}
+
+const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage)
+{
+    return (unsigned)stage < FCGI_N_STAGES ? stage_names[stage] : "?";
+}
+
+const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state)
+{
+    return (unsigned)state <= FCGI_WORKER_DRAINING ? state_names[state] : "?";
+}
