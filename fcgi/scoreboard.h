@@ -89,6 +89,23 @@ enum fcgi_service_state {
     FCGI_SERVICE_DRAINING,
 };
 
+/* How a worker ended. */
+#define FCGI_ENDS(X)                                                                              \
+    X(DRAINED, "drained")             /* it was asked to leave */                                  \
+    X(RECYCLED, "recycled")           /* it left by itself, with 0 */                              \
+    X(CONFIGURATION, "configuration") /* exit code 78 */                                           \
+    X(FAILED, "failed")               /* any other exit code */                                    \
+    X(START, "start_timeout")         /* killed: not ready in time */                              \
+    X(DRAIN, "drain_timeout")         /* killed: asked to leave, did not in time */                \
+    X(CRASHED, "crashed")             /* SEGV, BUS, ILL, FPE, ABRT, SYS */                         \
+    X(KILLED, "killed")               /* any other signal: somebody else's doing */
+enum fcgi_end {
+#define X(name, text) FCGI_END_##name,
+    FCGI_ENDS(X)
+#undef X
+        FCGI_N_ENDS
+};
+
 /* The supervisor's own page. */
 struct fcgi_board_main {
     uint32_t magic, version, n_slots, reserved;
@@ -98,7 +115,11 @@ struct fcgi_board_main {
     _Atomic uint32_t workers;  /* wanted */
     _Atomic uint64_t start_ns; /* CLOCK_MONOTONIC */
     _Atomic uint64_t restarts[FCGI_BOARD_MAX_SLOTS];
-    char reason[256]; /* why the last start or reload failed; empty: it did not */
+    _Atomic uint64_t ends[FCGI_N_ENDS];
+    _Atomic uint64_t reloads_ok, reloads_failed;
+    _Atomic uint32_t reloading;  /* a reload is under way */
+    _Atomic uint64_t work_inode; /* of the work socket: names it to sock_diag */
+    char reason[256];            /* why the last start or reload failed; empty: it did not */
 };
 
 /* ---- making and mapping (scoreboard.c) ------------------------------------------------------ */
