@@ -1,0 +1,354 @@
+/* jpeg.c: JPEG by libjpeg-turbo, with Pillow's settings (its defaults: accurate integer DCT, fancy
+ * upsampling) and Pillow's verdicts: a file that ends early is refused, one that is merely damaged
+ * inside is decoded as far as the library can, what follows the end does not matter.
+ */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include "fcgi/codec.h"
+
+enum {
+    /* A real progressive file has 10 scans, an optimised one some 60; each costs a pass over all
+     * coefficients, however few bytes it has. */
+    MAX_SCANS = 200,
+    TICK_EVERY = 16,           /* progress calls: rows out, or rows of blocks in */
+    FIXED_BYTES = 256 * 1024,  /* tables, pools, one interleaved unit of blocks */
+    ROW_SLACK = 64,            /* the library pads each sample row for its vector code */
+    CONTEXT_ROWS = DCTSIZE + 2 /* sample rows kept a component and sampling factor */
+};
+
+/* One decoder; the library's two call-back tables come first in what they lead back to. */
+struct job {
+    struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
+    struct jpeg_decompress_struct lib;
+    jmp_buf escape;
+    struct fcgi_err *err;
+    const struct fcgi_codec_follow *follow;
+    unsigned calls;
+    uint8_t *row; /* [width, 3 or 4] */
+};
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static struct job *job_of(j_common_ptr lib)
+{
+    return lib->client_data;
+}
+
+static _Noreturn void give_up(struct job *job)
+{
+    longjmp(job->escape, 1);
+}
+
+static int error_code(int message)
+{
+    return message == JERR_IMAGE_TOO_BIG || message == JERR_WIDTH_OVERFLOW
+               ? FCGI_E_IMAGE_TOO_LARGE
+               : FCGI_E_IMAGE_UNDECODABLE;
+}
+
+static void on_error(j_common_ptr lib)
+{
+    struct job *job = job_of(lib);
+    char text[JMSG_LENGTH_MAX];
+
+    switch (lib->err->msg_code) {
+    case JERR_BAD_PRECISION:
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+                  "the JPEG has %d bits per sample; only 8 can be decoded",
+                  lib->err->msg_parm.i[0]);
+        break;
+    case JERR_EMPTY_IMAGE:
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+                  "the JPEG's header says that it has no pixels: width, height or number of "
+                  "components is 0");
+        break;
+    case JERR_NO_BACKING_STORE:
+    case JERR_OUT_OF_MEMORY:
+        fcgi_fail(job->err, FCGI_E_IMAGE_TOO_LARGE,
+                  "decoding this JPEG takes more memory than this server allows");
+        break;
+    default:
+        lib->err->format_message(lib, text);
+        fcgi_fail(job->err, error_code(lib->err->msg_code), "the JPEG cannot be decoded: %s", text);
+    }
+    give_up(job);
+}
+
+/* Warnings are counted and passed over, but for the end of the bytes before the end of the
+ * picture: the library would make up the rest in gray. */
+static void on_message(j_common_ptr lib, int level)
+{
+    struct job *job = job_of(lib);
+
+    if (level >= 0)
+        return;
+    lib->err->num_warnings++;
+    if (lib->err->msg_code != JWRN_JPEG_EOF)
+        return;
+    if (job->lib.output_height > 0 && jpeg_has_multiple_scans(&job->lib))
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+                  "the JPEG is truncated: its bytes end in scan %d, before the end marker",
+                  job->lib.input_scan_number);
+    else if (job->lib.output_height > 0)
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+                  "the JPEG is truncated: its bytes end in row %u of %u, before the end marker",
+                  job->lib.output_scanline, job->lib.output_height);
+    else
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+                  "the JPEG is truncated: its bytes end before its header does");
+    give_up(job);
+}
+
+static void no_output(j_common_ptr lib)
+{
+    (void)lib;
+}
+
+/* Called by the library for each row out and each row of blocks in, in every scan. */
+static void on_progress(j_common_ptr lib)
+{
+    struct job *job = job_of(lib);
+
+    if (job->lib.input_scan_number > MAX_SCANS) {
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+                  "the JPEG has more than %d scans: it costs too much to decode", MAX_SCANS);
+        give_up(job);
+    }
+    if (job->follow->tick == NULL || ++job->calls % TICK_EVERY != 0)
+        return;
+    if (!job->follow->tick(job->follow->ctx, job->err))
+        give_up(job);
+}
+
+/* ---- header ---------------------------------------------------------------------------------- */
+
+static void job_start(struct job *job, const uint8_t *bytes, size_t n, struct fcgi_err *err)
+{
+    job->err = err;
+    job->lib.err = jpeg_std_error(&job->errors);
+    job->errors.error_exit = on_error;
+    job->errors.emit_message = on_message;
+    job->errors.output_message = no_output;
+    job->lib.client_data = job;
+    jpeg_create_decompress(&job->lib);
+    jpeg_mem_src(&job->lib, bytes, n);
+    jpeg_read_header(&job->lib, TRUE);
+}
+
+static void job_end(struct job *job)
+{
+    jpeg_destroy_decompress(&job->lib);
+    free(job->row);
+}
+
+/* The first segment that calls itself Exif, up to the first scan. libjpeg could keep the segments,
+ * but it would copy every one of them. Returns the orientation. */
+static int find_orientation(const uint8_t *bytes, size_t n)
+{
+    size_t at = 2; /* after SOI */
+
+    while (at + 4 <= n) {
+        size_t length;
+        int marker = bytes[at + 1];
+
+        if (bytes[at] != 0xff || marker == 0xff || marker == 0) {
+            at++;
+            continue;
+        }
+        if (marker == 0xda || marker == 0xd9)
+            return 1;
+        length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+        at += 4;
+        if (length < 2 || length - 2 > n - at)
+            return 1;
+        length -= 2;
+        if (marker == JPEG_APP0 + 1 && length >= 6 && memcmp(bytes + at, "Exif", 5) == 0)
+            return bytes[at + 5] == 0 ? fcgi_exif_orientation(bytes + at + 6, length - 6) : 1;
+        at += length;
+    }
+    return 1;
+}
+
+static uint64_t round_up(uint64_t n, int multiple)
+{
+    return (n + (uint64_t)multiple - 1) / (uint64_t)multiple * (uint64_t)multiple;
+}
+
+/* No more than the library will allocate, and ours: rows of samples and of upsampled ones for each
+ * component; for more than one scan, every coefficient of every block. All sizes are below 2^16
+ * and there are at most four components of four by four blocks: no sum can overflow. */
+static uint64_t decode_bytes(const struct jpeg_decompress_struct *lib, int multiscan)
+{
+    uint64_t total = FIXED_BYTES + (uint64_t)lib->image_width * 4;
+
+    for (int i = 0; i < lib->num_components; i++) {
+        const jpeg_component_info *c = &lib->comp_info[i];
+        uint64_t wide = round_up(c->width_in_blocks, c->h_samp_factor);
+        uint64_t high = round_up(c->height_in_blocks, c->v_samp_factor);
+
+        total += (wide * DCTSIZE + ROW_SLACK) * (uint64_t)c->v_samp_factor * CONTEXT_ROWS;
+        total += ((uint64_t)lib->image_width + ROW_SLACK) * (uint64_t)lib->max_v_samp_factor;
+        if (multiscan)
+            total += wide * high * sizeof(JBLOCK);
+    }
+    return total;
+}
+
+static void check_kind(struct job *job)
+{
+    const struct jpeg_decompress_struct *lib = &job->lib;
+
+    if (lib->data_precision != 8)
+        ERREXIT1(&job->lib, JERR_BAD_PRECISION, lib->data_precision);
+    if (lib->num_components == 1 || lib->num_components == 3 || lib->num_components == 4)
+        return;
+    fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE,
+              "the JPEG has %d components; expected 1 (gray), 3 (colour) or 4 (CMYK)",
+              lib->num_components);
+    give_up(job);
+}
+
+int fcgi_jpeg_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
+                    struct fcgi_err *err)
+{
+    struct job job = {.row = NULL};
+
+    if (setjmp(job.escape) != 0) {
+        job_end(&job);
+        return (int)err->code;
+    }
+    job_start(&job, bytes, n, err);
+    check_kind(&job);
+    info->format = FCGI_IMAGE_JPEG;
+    info->width = (int)job.lib.image_width;
+    info->height = (int)job.lib.image_height;
+    info->channels = job.lib.num_components;
+    info->progressive = jpeg_has_multiple_scans(&job.lib);
+    info->orientation = find_orientation(bytes, n);
+    info->decode_bytes = decode_bytes(&job.lib, info->progressive);
+    job_end(&job);
+    return FCGI_E_OK;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* In place. CMYK in JPEGs is stored inverted, as Adobe began it; Pillow takes every four-component
+ * file so, and so do we. [width, 4] -> [width, 3] */
+static void cmyk_to_rgb(uint8_t *row, unsigned width)
+{
+    const uint8_t *in = row;
+
+    for (unsigned i = 0; i < width; i++, in += 4, row += 3) {
+        unsigned key = in[3];
+
+        for (int c = 0; c < 3; c++) {
+            unsigned ink = (255u - in[c]) * key + 128u;
+
+            row[c] = (uint8_t)(key - (((ink >> 8) + ink) >> 8));
+        }
+    }
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Both clocks of a decode that hands over rows: what is not resizing is decoding. */
+static void decode_rows(struct job *job, struct fcgi_resize *resize)
+{
+    struct fcgi_image_timing *timing = job->follow->timing;
+    unsigned first = (unsigned)fcgi_resize_first_row(resize);
+    unsigned end = (unsigned)fcgi_resize_end_row(resize);
+    int cmyk = job->lib.out_color_space == JCS_CMYK;
+
+    while (job->lib.output_scanline < end) {
+        unsigned y = job->lib.output_scanline;
+        int64_t start;
+
+        jpeg_read_scanlines(&job->lib, &job->row, 1);
+        if (y < first)
+            continue;
+        start = timing != NULL ? now_ns() : 0;
+        if (cmyk)
+            cmyk_to_rgb(job->row, job->lib.output_width);
+        fcgi_resize_row(resize, job->row);
+        if (timing != NULL)
+            timing->resize_ns += now_ns() - start;
+    }
+}
+
+/* The rows below the crop are not decoded; that the file goes on to its end is checked all the
+ * same, so that the verdict on a file does not depend on the crop. */
+static void check_end(struct job *job)
+{
+    const uint8_t *at = job->lib.src->next_input_byte;
+    size_t left = job->lib.src->bytes_in_buffer;
+
+    if (jpeg_has_multiple_scans(&job->lib) || job->lib.unread_marker == JPEG_EOI)
+        return;
+    while (left >= 2) {
+        const uint8_t *ff = memchr(at, 0xff, left - 1);
+
+        if (ff == NULL)
+            break;
+        if (ff[1] == JPEG_EOI)
+            return;
+        left -= (size_t)(ff + 1 - at);
+        at = ff + 1;
+    }
+    WARNMS(&job->lib, JWRN_JPEG_EOF);
+}
+
+static void job_decode(struct job *job, uint64_t max_bytes, struct fcgi_resize *resize)
+{
+    job->lib.out_color_space = job->lib.num_components == 4 ? JCS_CMYK : JCS_RGB;
+    job->lib.mem->max_memory_to_use = max_bytes < LONG_MAX ? (long)max_bytes : LONG_MAX;
+    job->progress.progress_monitor = on_progress;
+    job->lib.progress = &job->progress;
+    job->row = malloc((size_t)job->lib.image_width * (job->lib.num_components == 4 ? 4 : 3));
+    if (job->row == NULL)
+        ERREXIT1(&job->lib, JERR_OUT_OF_MEMORY, 0);
+    jpeg_start_decompress(&job->lib);
+    decode_rows(job, resize);
+    check_end(job);
+}
+
+static int decode(struct job *job, const uint8_t *bytes, size_t n, uint64_t max_bytes,
+                  struct fcgi_resize *resize, struct fcgi_err *err)
+{
+    if (setjmp(job->escape) != 0) {
+        job_end(job);
+        return (int)err->code;
+    }
+    job_start(job, bytes, n, err);
+    check_kind(job);
+    job_decode(job, max_bytes, resize);
+    job_end(job);
+    return FCGI_E_OK;
+}
+
+int fcgi_jpeg_decode(const uint8_t *bytes, size_t n, uint64_t max_bytes, struct fcgi_resize *resize,
+                     const struct fcgi_codec_follow *follow, struct fcgi_err *err)
+{
+    struct fcgi_image_timing *timing = follow->timing;
+    struct job job = {.follow = follow};
+    int64_t start = now_ns(), resized = timing != NULL ? timing->resize_ns : 0;
+    int code = decode(&job, bytes, n, max_bytes, resize, err);
+
+    if (timing != NULL)
+        timing->decode_ns += now_ns() - start - (timing->resize_ns - resized);
+    return code;
+}

@@ -1,0 +1,39 @@
+/* resize.h: Pillow's resampling, one row at a time: rows of a stored picture go in, a square cut
+ * out of the oriented and resized picture comes out, bit for bit what Pillow computes with the
+ * whole picture in memory. Internal to fcgi/. */
+#ifndef FCGI_RESIZE_H
+#define FCGI_RESIZE_H
+
+#include <stdint.h>
+
+#include "weights/weights.h"
+
+/* One direction of the picture as it is seen (after orientation), in pixels. */
+struct fcgi_extent {
+    int in;    /* before the resize */
+    int out;   /* after it */
+    int first; /* the first resized pixel that the crop shows */
+    int count; /* how many it shows, 1..crop */
+    int pad;   /* where in the crop they begin: > 0 when the resized picture is the smaller one */
+};
+
+struct fcgi_resize;
+
+/* across, down: the oriented picture's width and height; orientation: EXIF 1..8, how the stored
+ * rows lie in it. crop: [crop_px, crop_px, 3], zeroed here, the caller's until fcgi_resize_free().
+ * Returns NULL when memory is short. */
+struct fcgi_resize *fcgi_resize_new(const struct fcgi_extent *across,
+                                    const struct fcgi_extent *down, int orientation,
+                                    enum wt_interpolation interpolation, uint8_t *crop,
+                                    int crop_px);
+void fcgi_resize_free(struct fcgi_resize *resize); /* NULL is fine */
+
+/* The stored rows that the crop needs: first <= y < end. */
+int fcgi_resize_first_row(const struct fcgi_resize *resize);
+int fcgi_resize_end_row(const struct fcgi_resize *resize);
+
+/* Takes the next row of those, from the first on, in order. rgb: the whole stored row,
+ * [stored width, 3]. The crop is complete after the last. */
+void fcgi_resize_row(struct fcgi_resize *resize, const uint8_t *rgb);
+
+#endif
