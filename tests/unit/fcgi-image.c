@@ -1,0 +1,75 @@
+/* What the first bytes decide. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fcgi/image.h"
+
+static void others_are_named(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *says;
+    } cases[] = {
+        {"", 0, "empty"},
+        {"\xff", 1, "found ff"},
+        {"\xff\xd8", 2, "found ff d8"},
+        {"hello, world", 12, "found 68 65 6c 6c"},
+        {"\x89PNG\r\n\x1a\n....", 12, "a PNG"},
+        {"RIFF\x10\0\0\0WEBPVP8 ", 16, "a WebP"},
+        {"RIFF\x10\0\0\0WAVEfmt ", 16, "found 52 49 46 46"},
+        {"GIF89a..", 8, "a GIF"},
+        {"BM......", 8, "a BMP"},
+        {"II*\0....", 8, "a TIFF"},
+        {"MM\0*....", 8, "a TIFF"},
+        {"\0\0\0\x18"
+         "ftypheic",
+         12, "HEIC"},
+        {"\0\0\0\x0cjP  \r\n\x87\n", 12, "a JPEG 2000"},
+        {"%PDF-1.7", 8, "a PDF"},
+        {"<?xml version", 13, "SVG"},
+        {"\x1f\x8b\x08\0", 4, "gzip"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t *exact = malloc(cases[i].n != 0 ? cases[i].n : 1);
+        struct fcgi_image_info info;
+        struct fcgi_err err;
+
+        memcpy(exact, cases[i].bytes, cases[i].n);
+        assert_int_equal(fcgi_image_probe(exact, cases[i].n, &info, &err),
+                         FCGI_E_UNSUPPORTED_MEDIA_TYPE);
+        if (strstr(err.text, cases[i].says) == NULL)
+            fail_msg("expected \"%s\" in \"%s\"", cases[i].says, err.text);
+        assert_non_null(strstr(err.text, "JPEG"));
+        free(exact);
+    }
+}
+
+static void three_bytes_are_a_truncated_jpeg(void **state)
+{
+    struct fcgi_image_info info;
+    struct fcgi_err err;
+
+    (void)state;
+    assert_int_equal(fcgi_image_probe((const uint8_t *)"\xff\xd8\xff", 3, &info, &err),
+                     FCGI_E_IMAGE_UNDECODABLE);
+    assert_non_null(strstr(err.text, "truncated"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(others_are_named),
+        cmocka_unit_test(three_bytes_are_a_truncated_jpeg),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
