@@ -19,7 +19,9 @@ enum {
     KN_MAX_NAME = 32,
     KN_MAX_THREADS = 8,
     KN_MAX_DIMS = 4,
-    KN_ALIGN = 64, /* bytes: every tensor and weight starts on a cache line */
+    KN_MAX_SIDE = 4096,      /* px of the input */
+    KN_MAX_CHANNELS = 65536, /* of any layer, classes included */
+    KN_ALIGN = 64,           /* bytes: every tensor and weight starts on a cache line */
 };
 
 /* ---- the network: a table of layers, read off the weights' names and shapes (resnet.c) ------ */
@@ -95,6 +97,14 @@ struct kn_weight {
  * not to be had here. isa NULL: the best there is. */
 const char *kn_plan_layout(const char *isa, const char *precision, struct kn_err *err);
 
+/* How many bytes a layer's parameters take in a layout, bias not counted; 0 when the layer has none
+ * or the layout is unknown (pack.c). */
+size_t kn_pack_bytes(const char *layout, const struct kn_layer *layer);
+
+/* Brings dense filters [oc, ic, kh, kw] or [classes, features] into a layout that kn_pack_bytes()
+ * knows. out: KN_ALIGN-aligned, kn_pack_bytes() long. */
+void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw, void *out);
+
 /* ---- plan and run (plan.c) ------------------------------------------------------------------ */
 
 struct kn_options {
@@ -121,7 +131,8 @@ size_t kn_plan_bytes(const struct kn_plan *plan); /* arena and scratch, private 
 const char *kn_plan_algorithm(const struct kn_plan *plan, int layer);
 
 /* Called on the caller's thread before each layer and once after the last (layer == n_layers).
- * Returns how many threads the layer may use (clamped to 1..max_threads), or 0 to stop. */
+ * Returns how many threads the layer may use (clamped to 1..max_threads), or 0 to stop. An engine
+ * that takes a batch image by image goes through the layers once for each. */
 typedef int kn_between_fn(void *ctx, int layer);
 
 /* x: [n, c, height, width] -> logits: [n, classes], features: [n, features] or NULL.
@@ -131,8 +142,9 @@ typedef int kn_between_fn(void *ctx, int layer);
 int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *features,
            kn_between_fn *between, void *ctx);
 
-/* Copies the value that `layer` has just written, as dense [c, h, w] of image 0, into out.
- * Only valid from inside the callback, for layer - 1. */
+/* Copies the value that `layer` has just written, as dense [c, h, w] of one image, into out: image
+ * 0 of a batch that is computed as one, else the image in hand. Only valid from inside the
+ * callback, for layer - 1. */
 void kn_plan_output(const struct kn_plan *plan, int layer, float *out);
 
 /* ---- after the network (eltwise.c) ---------------------------------------------------------- */

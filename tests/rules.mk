@@ -3,7 +3,7 @@
 unit_tests := $(patsubst tests/unit/%.c,unit-%,$(wildcard tests/unit/*.c))
 test_programs += $(unit_tests)
 define unit_vars
-$(1)_src    := tests/unit/$(1:unit-%=%).c
+$(1)_src    := tests/unit/$(1:unit-%=%).c fcgi/blas_env.c
 $(1)_libs   := libspawn.a libfcgi-app.a libweights.a libkernels.a
 $(1)_ldlibs  = -lcmocka $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 endef

@@ -1,0 +1,115 @@
+/* dispatch.c: the engines there are here, as one table. Every engine begins as a copy of a simpler
+ * one and overrides single rows, so that none has a hole. A name lowers; nothing raises. */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/engine.h"
+
+enum { MAX_ENGINES = 2 };
+
+/* Best first. Filled once, by the first call. */
+static struct {
+    int n;
+    struct kn_engine engine[MAX_ENGINES];
+    char names[64];
+} table;
+
+static struct kn_engine ref_engine(void)
+{
+    const struct kn_algorithm conv = {"ref", kn_ref_conv, kn_ref_conv_scratch};
+    return (struct kn_engine){
+        .isa = "ref",
+        .precision = "fp32",
+        .layout = "f32.plain",
+        .block = 1,
+        .algorithm = {[KN_CONV_1X1] = conv,
+                      [KN_CONV_1X1_STRIDED] = conv,
+                      [KN_CONV_3X3] = conv,
+                      [KN_CONV_ANY] = conv,
+                      [KN_POOL_MAX] = {"ref", kn_ref_maxpool, NULL},
+                      [KN_POOL_AVG] = {"ref", kn_ref_avgpool, NULL},
+                      [KN_CLASSIFIER] = {"ref", kn_ref_fc, NULL}},
+    };
+}
+
+static struct kn_engine blas_engine(void)
+{
+    const struct kn_algorithm im2col = {"im2col+sgemm", kn_blas_conv_im2col, kn_blas_conv_scratch};
+    struct kn_engine engine = ref_engine();
+    struct kn_algorithm *a = engine.algorithm;
+
+    engine.isa = "blas";
+    a[KN_CONV_1X1] = (struct kn_algorithm){"sgemm", kn_blas_conv_1x1, NULL};
+    a[KN_CONV_1X1_STRIDED] = im2col;
+    a[KN_CONV_1X1_STRIDED].name = "gather+sgemm";
+    a[KN_CONV_3X3] = im2col;
+    a[KN_CONV_ANY] = im2col;
+    a[KN_POOL_MAX] = (struct kn_algorithm){"rows", kn_pool_max, kn_pool_max_scratch};
+    a[KN_CLASSIFIER] = (struct kn_algorithm){"sgemv", kn_blas_fc, NULL};
+    return engine;
+}
+
+static void fill(void)
+{
+    if (table.n > 0)
+        return;
+    table.engine[0] = blas_engine();
+    table.engine[1] = ref_engine();
+    table.n = MAX_ENGINES;
+    size_t used = 0;
+    for (int i = 0; i < table.n; i++)
+        used += (size_t)snprintf(table.names + used, sizeof table.names - used, "%s%s",
+                                 i ? ", " : "", table.engine[i].isa);
+}
+
+const char *kn_isa_names(void)
+{
+    fill();
+    return table.names;
+}
+
+const struct kn_engine *kn_dispatch(const char *isa, const char *precision, struct kn_err *err)
+{
+    fill();
+    if (precision != NULL && strcmp(precision, "fp32") != 0) {
+        kn_fail(err, KN_EPRECISION, "precision: expected fp32, found \"%s\"", precision);
+        return NULL;
+    }
+    for (int i = 0; i < table.n; i++)
+        if (isa == NULL || strcmp(isa, table.engine[i].isa) == 0)
+            return &table.engine[i];
+    kn_fail(err, KN_EISA, "isa: expected one of %s (the choices on this machine), found \"%s\"",
+            table.names, isa);
+    return NULL;
+}
+
+static enum kn_kind kind_of(const struct kn_layer *l)
+{
+    switch (l->op) {
+    case KN_MAXPOOL:
+        return KN_POOL_MAX;
+    case KN_AVGPOOL:
+        return KN_POOL_AVG;
+    case KN_FC:
+        return KN_CLASSIFIER;
+    case KN_CONV:
+        break;
+    }
+    if (l->kh == 1 && l->kw == 1 && l->pad == 0)
+        return l->stride == 1 ? KN_CONV_1X1 : KN_CONV_1X1_STRIDED;
+    if (l->kh == 3 && l->kw == 3 && l->stride == 1)
+        return KN_CONV_3X3;
+    return KN_CONV_ANY;
+}
+
+const struct kn_algorithm *kn_dispatch_layer(const struct kn_engine *engine,
+                                             const struct kn_layer *layer)
+{
+    return &engine->algorithm[kind_of(layer)];
+}
+
+const char *kn_plan_layout(const char *isa, const char *precision, struct kn_err *err)
+{
+    const struct kn_engine *engine = kn_dispatch(isa, precision, err);
+    return engine ? engine->layout : NULL;
+}

@@ -1,0 +1,77 @@
+/* engine.h: what an engine is made of. Internal to kernels/.
+ *
+ * An engine ("ref", "blas", later one an instruction set) is one row of functions, one for each
+ * kind of layer, that agree on the layout of weights and activations. dispatch.c fills the rows,
+ * plan.c binds each layer of a network to one of them.
+ */
+#ifndef KERNELS_ENGINE_H
+#define KERNELS_ENGINE_H
+
+#include "kernels/kernels.h"
+
+/* The kinds of layer that an engine may want different functions for. */
+enum kn_kind {
+    KN_CONV_1X1,         /* stride 1, no padding */
+    KN_CONV_1X1_STRIDED, /* no padding */
+    KN_CONV_3X3,         /* stride 1 */
+    KN_CONV_ANY,         /* every other convolution: strided 3x3, the first 7x7 */
+    KN_POOL_MAX,
+    KN_POOL_AVG,
+    KN_CLASSIFIER,
+    KN_N_KINDS
+};
+
+/* One layer of one image. Activations are [c / block, h, w, block]: block 1 is plain NCHW, a larger
+ * one keeps that many channels of a pixel together (c is then rounded up to a multiple of it). */
+struct kn_job {
+    const struct kn_layer *layer;
+    const void *w;         /* in the engine's layout */
+    const float *bias;     /* [oc] */
+    const float *x;        /* [ic / block_x, ih, iw, block_x] */
+    const float *residual; /* shaped like y, or NULL; either y itself or apart from it */
+    float *y;              /* [oc / block_y, oh, ow, block_y], apart from x */
+    int block_x, block_y;
+    void
+        *scratch; /* KN_ALIGN-aligned, as long as the algorithm asked for; nothing in it survives */
+};
+
+typedef void kn_layer_fn(const struct kn_job *job);
+typedef size_t kn_scratch_fn(const struct kn_layer *layer);
+
+struct kn_algorithm {
+    const char *name;
+    kn_layer_fn *run;
+    kn_scratch_fn *scratch_bytes; /* NULL: none */
+};
+
+struct kn_engine {
+    const char *isa, *precision;
+    const char *layout; /* of the weights */
+    int block;          /* of the activations, the network's input (always NCHW) apart */
+    struct kn_algorithm algorithm[KN_N_KINDS]; /* none is ever NULL */
+};
+
+/* dispatch.c. The engine that isa (NULL: the best here) and precision (NULL: fp32) name; NULL with
+ * err set, naming the choices, if there is none. */
+const struct kn_engine *kn_dispatch(const char *isa, const char *precision, struct kn_err *err);
+const struct kn_algorithm *kn_dispatch_layer(const struct kn_engine *engine,
+                                             const struct kn_layer *layer);
+
+/* arena.c. Places every value of the network but the input in one block so that no two that are
+ * alive together overlap. bytes: [n_values] sizes; offset: [n_values], multiples of KN_ALIGN.
+ * A layer may write over its residual when no later layer reads that: then both have one offset.
+ * Returns the size of the block, or 0 if it would not fit in a size_t. */
+size_t kn_arena_plan(const struct kn_net *net, const size_t *bytes, size_t *offset);
+
+/* ref/: plain C, sums in double. The truth. */
+kn_layer_fn kn_ref_conv, kn_ref_maxpool, kn_ref_avgpool, kn_ref_fc;
+kn_scratch_fn kn_ref_conv_scratch;
+
+/* blas.c, pool.c, eltwise.c: block 1 only. */
+kn_layer_fn kn_blas_conv_1x1, kn_blas_conv_im2col, kn_blas_fc, kn_pool_max;
+kn_scratch_fn kn_blas_conv_scratch, kn_pool_max_scratch;
+
+/* y: [c, n] rows of `stride` floats; y = y + bias[c], then max(0, y) if relu. */
+void kn_eltwise_bias(float *y, const float *bias, int c, size_t n, size_t stride, int relu);
+
+#endif
