@@ -48,3 +48,10 @@ const char *wt_err_sentence(const struct wt_err *err)
 
     return strncmp(err->text + used, ": ", 2) == 0 ? err->text + used + 2 : err->text;
 }
+
+const char *wt_err_kernels(const struct kn_err *err)
+{
+    const char *colon = strstr(err->text, ": ");
+
+    return colon ? colon + 2 : err->text;
+}

@@ -231,7 +231,6 @@ static int build_net(struct folding *f, int size)
 {
     struct kn_net *net = &f->folded->net;
     struct kn_err kn = {0};
-    const char *sentence;
     int code;
 
     if (!wt_source_find(f->source, "conv1.weight"))
@@ -239,9 +238,8 @@ static int build_net(struct folding *f, int size)
     code = kn_net_init(net, size, size, shape_of, (void *)f->source, &kn);
     if (code == KN_OK)
         return WT_OK;
-    sentence = strstr(kn.text, ": ");
     return wt_fail(f->err, code == KN_ESHAPE ? WT_ESHAPE : WT_EARCH, "%s: %s", f->source->path,
-                   sentence ? sentence + 2 : kn.text);
+                   wt_err_kernels(&kn));
 }
 
 static int add_floats(size_t *n_bytes, int64_t n)

@@ -41,6 +41,7 @@ const char *wt_strerror(enum wt_code code);
 int wt_fail(struct wt_err *err, enum wt_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 const char *wt_err_sentence(const struct wt_err *err); /* the text after "CODE: " */
+const char *wt_err_kernels(const struct kn_err *err);  /* the same of one of kernels/ */
 
 /* ---- the preprocessing recipe (recipe.c) ---------------------------------------------------- */
 

@@ -1,0 +1,15 @@
+/* digest.h: checksums; internal to weights/. */
+#ifndef WEIGHTS_DIGEST_H
+#define WEIGHTS_DIGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CRC-32C, continued from crc (0 to start): wt_digest_crc32c(0, "123456789", 9) == 0xE3069283. */
+uint32_t wt_digest_crc32c(uint32_t crc, const void *data, size_t bytes);
+
+/* 32 bytes as 64 lower-case digits and a NUL; and back: 0, or -1 when it is not 64 hex digits. */
+void wt_digest_hex(char hex[65], const uint8_t digest[32]);
+int wt_digest_unhex(uint8_t digest[32], const char *hex);
+
+#endif

@@ -1,0 +1,189 @@
+/* model.c: opens a .rnm file as a network with weights, all of it in the mapping. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "weights/digest.h"
+#include "weights/mapping.h"
+#include "weights/recipe.h"
+
+struct lookup {
+    const struct wt_view *view;
+    const struct wt_rnm_section *section;
+};
+
+/* A kn_shape_fn on the section's tensor table. */
+static int shape_of(void *ctx, const char *name, int64_t dim[KN_MAX_DIMS])
+{
+    const struct lookup *lookup = ctx;
+    const struct wt_rnm_tensor *tensor = wt_view_tensor(lookup->view, lookup->section, name);
+
+    if (tensor == NULL)
+        return 0;
+    for (uint32_t i = 0; i < KN_MAX_DIMS; i++)
+        dim[i] = tensor->dim[i] > INT64_MAX ? -1 : (int64_t)tensor->dim[i];
+    return (int)tensor->ndim;
+}
+
+/* The section's tensor "LAYER.kind": of dtype f32, of that shape, and `bytes` long. */
+static int find_f32(const void **data, const struct lookup *lookup, const char *layer,
+                    const char *kind, const int64_t *dim, uint32_t ndim, uint64_t bytes,
+                    struct wt_err *err)
+{
+    char name[sizeof(((struct wt_rnm_tensor *)0)->name)];
+    const struct wt_rnm_tensor *t;
+    int same;
+
+    snprintf(name, sizeof(name), "%s.%s", layer, kind);
+    t = wt_view_tensor(lookup->view, lookup->section, name);
+    if (t == NULL)
+        return wt_fail(err, WT_ETENSOR, "%s: section %s lacks %s; pack the weights again",
+                       lookup->view->path, lookup->section->layout, name);
+    same = t->dtype == WT_RNM_F32 && t->ndim == ndim && t->bytes == bytes;
+    for (uint32_t i = 0; i < ndim; i++)
+        same = same && t->dim[i] == (uint64_t)dim[i];
+    if (!same)
+        return wt_fail(err, WT_ESHAPE,
+                       "%s: section %s: %s: expected f32 [%" PRId64 ", ...] in %" PRIu64
+                       " bytes, found dtype %" PRIu32 " [%" PRIu64 ", ...] in %" PRIu64,
+                       lookup->view->path, lookup->section->layout, name, dim[0], bytes, t->dtype,
+                       t->dim[0], t->bytes);
+    *data = lookup->view->base + lookup->section->offset + t->offset;
+    return WT_OK;
+}
+
+static int find_weight(struct kn_weight *weight, const struct lookup *lookup,
+                       const struct kn_layer *layer, struct wt_err *err)
+{
+    int64_t dim[KN_MAX_DIMS] = {layer->oc, layer->ic, layer->kh, layer->kw};
+    uint32_t ndim = layer->op == KN_FC ? 2 : 4;
+    const void *bias = NULL;
+
+    *weight = (struct kn_weight){0};
+    if (layer->op != KN_CONV && layer->op != KN_FC)
+        return WT_OK;
+    int code = find_f32(&weight->w, lookup, layer->name, "weight", dim, ndim,
+                        kn_pack_bytes(lookup->section->layout, layer), err);
+    if (code == WT_OK)
+        code = find_f32(&bias, lookup, layer->name, "bias", dim, 1,
+                        (uint64_t)layer->oc * sizeof(float), err);
+    weight->bias = bias;
+    return code;
+}
+
+/* Rebuilds the layer table from the tensors' shapes, and holds it against the header. */
+static int build_net(struct wt_model *model, const struct lookup *lookup, struct wt_err *err)
+{
+    const struct wt_rnm_header *h = lookup->view->header;
+    struct kn_err why;
+    void *ctx = (void *)(uintptr_t)lookup;
+
+    if (kn_net_init(&model->net, model->recipe.crop, model->recipe.crop, shape_of, ctx, &why) !=
+        KN_OK)
+        return wt_fail(err, WT_EARCH, "%s: %s", lookup->view->path, wt_err_kernels(&why));
+    if (strcmp(model->net.arch, h->arch) != 0 || (uint32_t)model->net.classes != h->classes ||
+        (uint32_t)model->net.features != h->features)
+        return wt_fail(err, WT_EARCH,
+                       "%s: the header says %s with %" PRIu32 " classes and %" PRIu32
+                       " features, the tensors %s with %d and %d",
+                       lookup->view->path, h->arch, h->classes, h->features, model->net.arch,
+                       model->net.classes, model->net.features);
+    if (model->net.layer[0].ic != 3)
+        return wt_fail(err, WT_EARCH, "%s: conv1.weight reads %d channels, expected 3 (R, G, B)",
+                       lookup->view->path, model->net.layer[0].ic);
+    for (int i = 0; i < model->net.n_layers; i++) {
+        int code = find_weight(&model->weights[i], lookup, &model->net.layer[i], err);
+        if (code != WT_OK)
+            return code;
+    }
+    return WT_OK;
+}
+
+static int find_section(struct lookup *lookup, const char *layout, struct wt_err *err)
+{
+    const struct wt_view *view = lookup->view;
+    char found[128] = "";
+
+    lookup->section = wt_view_section(view, layout);
+    if (lookup->section != NULL)
+        return WT_OK;
+    for (uint32_t i = 0; i < view->header->n_sections && strlen(found) < sizeof(found) - 20; i++)
+        snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", i > 0 ? ", " : "",
+                 view->sections[i].layout);
+    return wt_fail(err, WT_ESECTION,
+                   "%s: has no section %s, only %s; pack the weights again with this release's "
+                   "resnet-pack, or choose another precision",
+                   view->path, layout, found);
+}
+
+static int list_labels(struct wt_mapping *mapping, struct wt_err *err)
+{
+    uint32_t n = mapping->view.header->classes;
+    const char *at = mapping->view.labels;
+
+    mapping->labels = calloc(n, sizeof(*mapping->labels));
+    if (mapping->labels == NULL)
+        return wt_fail(err, WT_ENOMEM, "no memory for %" PRIu32 " labels", n);
+    for (uint32_t i = 0; i < n; i++, at += strlen(at) + 1)
+        mapping->labels[i] = at;
+    return WT_OK;
+}
+
+static void copy_header(struct wt_model *model, const struct wt_rnm_header *h)
+{
+    memcpy(model->name, h->name, sizeof(model->name));
+    wt_digest_hex(model->sha256, h->model_sha256);
+    wt_digest_hex(model->source_sha256, h->source_sha256);
+    model->synthetic = (h->flags & WT_RNM_SYNTHETIC) != 0;
+}
+
+static int fill_model(struct wt_model *model, struct wt_mapping *mapping, const char *layout,
+                      struct wt_err *err)
+{
+    struct lookup lookup = {.view = &mapping->view};
+    int code;
+
+    copy_header(model, mapping->view.header);
+    if ((code = wt_recipe_unpack(&model->recipe, &mapping->view.header->recipe, err)) != WT_OK ||
+        (code = find_section(&lookup, layout, err)) != WT_OK ||
+        (code = build_net(model, &lookup, err)) != WT_OK ||
+        (code = wt_view_check_section(&mapping->view, lookup.section, err)) != WT_OK ||
+        (code = list_labels(mapping, err)) != WT_OK)
+        return code;
+    memcpy(model->layout, lookup.section->layout, sizeof(model->layout));
+    model->labels = mapping->labels;
+    model->mapped_bytes = mapping->view.header->head_bytes + lookup.section->bytes;
+    return WT_OK;
+}
+
+int wt_model_open(struct wt_model *model, const char *path, const char *layout, struct wt_err *err)
+{
+    *model = (struct wt_model){0};
+    struct wt_mapping *mapping = calloc(1, sizeof(*mapping));
+    if (mapping == NULL)
+        return wt_fail(err, WT_ENOMEM, "%s: no memory to open it", path);
+    int code = wt_view_open(&mapping->view, path, err);
+    if (code != WT_OK) {
+        free(mapping);
+        return code;
+    }
+    model->impl = mapping;
+    code = fill_model(model, mapping, layout, err);
+    mapping->view.path = NULL; /* the caller's string need not live on */
+    if (code != WT_OK)
+        wt_model_close(model);
+    return code;
+}
+
+void wt_model_close(struct wt_model *model)
+{
+    struct wt_mapping *mapping = model->impl;
+
+    if (mapping != NULL) {
+        free(mapping->labels);
+        wt_view_close(&mapping->view);
+        free(mapping);
+    }
+    *model = (struct wt_model){0};
+}

@@ -1,0 +1,46 @@
+/* pack.h: making model files; internal to weights/. */
+#ifndef WEIGHTS_PACK_H
+#define WEIGHTS_PACK_H
+
+#include "weights/labels.h"
+#include "weights/model_format.h"
+#include "weights/weights.h"
+
+/* Told now and then what is being done and how far it is (0..1). Returns 0 to go on; anything else
+ * gives up, leaving nothing behind. */
+typedef int wt_progress_fn(void *ctx, const char *what, double share);
+
+struct wt_progress {
+    wt_progress_fn *report; /* NULL: nobody wants to know */
+    void *ctx;
+};
+
+int wt_progress(const struct wt_progress *progress, const char *what, double share);
+
+/* All that a model file is made of. */
+struct wt_pack {
+    const struct kn_net *net;
+    const struct kn_weight *weights; /* [net->n_layers], "f32.plain", batch-norm folded */
+    const struct wt_recipe *recipe;
+    const struct wt_labels *labels;
+    const struct wt_rnm_selftest *selftest; /* wt_selftest_compute() */
+    const char *name;                       /* "ResNet-50" */
+    const char *source_sha256;              /* hex; NULL: there was no source */
+    int synthetic;
+};
+
+/* Writes the file whole or not at all: temporary file in the same directory, fsync, rename, fsync
+ * of the directory. The same input gives the same bytes. Errors: WT_EIO, WT_ENOMEM. */
+int wt_pack_write(const struct wt_pack *pack, const char *path, const struct wt_progress *progress,
+                  struct wt_err *err);
+
+/* "ResNet-50", "Wide ResNet-50-2", or arch itself for other widths. */
+void wt_pack_name(char name[64], const struct kn_net *net, int synthetic);
+
+/* ---- selftest.c ------------------------------------------------------------------------------
+ * Runs `ref` on the structured input that the seed names; *out is malloc'ed, the caller's. */
+int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
+                        const struct kn_weight *weights, const struct wt_recipe *recipe,
+                        uint64_t seed, const struct wt_progress *progress, struct wt_err *err);
+
+#endif

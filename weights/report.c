@@ -1,0 +1,217 @@
+/* report.c: a model file described, and verified. */
+#include "weights/report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "weights/digest.h"
+#include "weights/recipe.h"
+
+/* ref on another machine or compiler computes the same bits; this leaves room for a libm's last. */
+static const double ref_tolerance = 1e-6;
+
+static struct wt_recipe recipe_of(const struct wt_view *view)
+{
+    struct wt_recipe recipe = wt_recipe_default;
+
+    wt_recipe_unpack(&recipe, &view->header->recipe, NULL); /* held when the view was opened */
+    return recipe;
+}
+
+void wt_report_text(const struct wt_view *view, FILE *out)
+{
+    const struct wt_rnm_header *h = view->header;
+    const struct wt_recipe r = recipe_of(view);
+    char sha256[65];
+
+    fprintf(out, "name           %s\n", h->name);
+    fprintf(out, "architecture   %s, %" PRIu32 " features, %" PRIu32 " classes\n", h->arch,
+            h->features, h->classes);
+    wt_digest_hex(sha256, h->model_sha256);
+    fprintf(out, "model sha256   %s\n", sha256);
+    wt_digest_hex(sha256, h->source_sha256);
+    fprintf(out, "source sha256  %s\n", h->flags & WT_RNM_SYNTHETIC ? "none, synthetic" : sha256);
+    fprintf(out, "input          %s to %d%s, %s, crop %d, EXIF orientation %s\n",
+            r.squash ? "both sides" : "shorter side", r.resize, r.squash ? " (squashed)" : "",
+            wt_recipe_interpolation(r.interpolation), r.crop,
+            r.exif == WT_EXIF_APPLY ? "applied" : "ignored");
+    fprintf(out, "               mean %g,%g,%g std %g,%g,%g\n", (double)r.mean[0],
+            (double)r.mean[1], (double)r.mean[2], (double)r.std[0], (double)r.std[1],
+            (double)r.std[2]);
+    fprintf(out, "output         %s\n", wt_recipe_activation(r.activation));
+    for (uint32_t i = 0; i < h->n_sections; i++) {
+        const struct wt_rnm_section *s = &view->sections[i];
+        fprintf(out,
+                "section        %s (%s): %" PRIu32 " tensors, %" PRIu64 " bytes at %" PRIu64
+                ", CRC-32C %08" PRIx32 "\n",
+                s->layout, s->precision, s->n_tensors, s->bytes, s->offset, s->crc);
+    }
+    fprintf(out, "file           %" PRIu64 " bytes, version %" PRIu32 "\n", h->file_bytes,
+            h->version);
+}
+
+/* Texts of a model file hold no control characters, so two need an escape. */
+static void json_text(FILE *out, const char *text)
+{
+    putc('"', out);
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            putc('\\', out);
+        putc(*text, out);
+    }
+    putc('"', out);
+}
+
+/* Nine digits give every float back. */
+static void json_floats(FILE *out, const char *key, const float *x, int n)
+{
+    fprintf(out, "\"%s\":[", key);
+    for (int i = 0; i < n; i++)
+        fprintf(out, "%s%.9g", i > 0 ? "," : "", (double)x[i]);
+    fputs("]", out);
+}
+
+static void json_recipe(const struct wt_view *view, FILE *out)
+{
+    const struct wt_recipe r = recipe_of(view);
+
+    fprintf(out,
+            "\"recipe\":{\"resize\":%d,\"crop\":%d,\"squash\":%s,\"interpolation\":\"%s\","
+            "\"activation\":\"%s\",\"exif\":\"%s\",",
+            r.resize, r.crop, r.squash ? "true" : "false", wt_recipe_interpolation(r.interpolation),
+            wt_recipe_activation(r.activation), wt_recipe_exif(r.exif));
+    json_floats(out, "mean", r.mean, 3);
+    putc(',', out);
+    json_floats(out, "std", r.std, 3);
+    fputs("}", out);
+}
+
+static void json_sections(const struct wt_view *view, FILE *out)
+{
+    fputs("\"sections\":[", out);
+    for (uint32_t i = 0; i < view->header->n_sections; i++) {
+        const struct wt_rnm_section *s = &view->sections[i];
+        fprintf(out, "%s{\"layout\":", i > 0 ? "," : "");
+        json_text(out, s->layout);
+        fputs(",\"precision\":", out);
+        json_text(out, s->precision);
+        fprintf(out,
+                ",\"tensors\":%" PRIu32 ",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64
+                ",\"crc32c\":\"%08" PRIx32 "\"}",
+                s->n_tensors, s->offset, s->bytes, s->crc);
+    }
+    fputs("]", out);
+}
+
+void wt_report_json(const struct wt_view *view, FILE *out)
+{
+    const struct wt_rnm_header *h = view->header;
+    char model[65], source[65];
+
+    wt_digest_hex(model, h->model_sha256);
+    wt_digest_hex(source, h->source_sha256);
+    fputs("{\"name\":", out);
+    json_text(out, h->name);
+    fputs(",\"arch\":", out);
+    json_text(out, h->arch);
+    fprintf(out,
+            ",\"classes\":%" PRIu32 ",\"features\":%" PRIu32 ",\"synthetic\":%s,"
+            "\"version\":%" PRIu32 ",\"file_bytes\":%" PRIu64
+            ",\"model_sha256\":\"%s\",\"source_sha256\":",
+            h->classes, h->features, h->flags & WT_RNM_SYNTHETIC ? "true" : "false", h->version,
+            h->file_bytes, model);
+    if (h->flags & WT_RNM_SYNTHETIC)
+        fputs("null,", out);
+    else
+        fprintf(out, "\"%s\",", source);
+    json_recipe(view, out);
+    putc(',', out);
+    json_sections(view, out);
+    fputs(",\"labels\":[", out);
+    const char *label = view->labels;
+    for (uint32_t i = 0; i < h->classes; i++, label += strlen(label) + 1) {
+        if (i > 0)
+            putc(',', out);
+        json_text(out, label);
+    }
+    fputs("]}\n", out);
+}
+
+/* ---- verify -------------------------------------------------------------------------------- */
+
+static int verify_bytes(const struct wt_view *view, FILE *out, struct wt_err *err)
+{
+    char found[65], want[65];
+    uint8_t sha256[32];
+
+    fprintf(out, "head: CRC-32C %08" PRIx32 " holds\n", view->header->head_crc);
+    for (uint32_t i = 0; i < view->header->n_sections; i++) {
+        const struct wt_rnm_section *s = &view->sections[i];
+        int code = wt_view_check_section(view, s, err);
+        if (code != WT_OK)
+            return code;
+        fprintf(out, "section %s: CRC-32C %08" PRIx32 " holds\n", s->layout, s->crc);
+    }
+    wt_view_sha256(view, sha256);
+    wt_digest_hex(found, sha256);
+    wt_digest_hex(want, view->header->model_sha256);
+    if (strcmp(found, want) != 0)
+        return wt_fail(err, WT_ECHECKSUM, "%s: SHA-256 is %s, expected %s", view->path, found,
+                       want);
+    fprintf(out, "model: SHA-256 %s holds\n", found);
+    return WT_OK;
+}
+
+struct reporter {
+    const struct wt_progress *progress;
+    const struct kn_net *net;
+};
+
+static int report_layer(void *ctx, int layer)
+{
+    const struct reporter *r = ctx;
+    double share = (double)layer / (double)r->net->n_layers;
+
+    return wt_progress(r->progress, "self-test", share) == 0 ? KN_MAX_THREADS : 0;
+}
+
+static int verify_network(const char *path, FILE *out, const struct wt_progress *progress,
+                          struct wt_err *err)
+{
+    struct kn_options options = {.isa = "ref", .max_batch = 1, .max_threads = KN_MAX_THREADS};
+    struct kn_plan *plan = NULL;
+    struct wt_model model;
+    struct kn_err why;
+    struct reporter reporter = {progress, &model.net};
+    const char *layout = kn_plan_layout("ref", "fp32", &why);
+
+    if (layout == NULL)
+        return wt_fail(err, WT_ESECTION, "%s: %s", path, wt_err_kernels(&why));
+    int code = wt_model_open(&model, path, layout, err);
+    if (code != WT_OK)
+        return code;
+    fprintf(out, "network: %s, %d layers, as its tensors say\n", model.net.arch,
+            model.net.n_layers);
+    if (kn_plan_new(&plan, &model.net, model.weights, &options, &why) != KN_OK)
+        code = wt_fail(err, WT_ENOMEM, "%s: %s", path, wt_err_kernels(&why));
+    else
+        code = wt_selftest(&model, plan, ref_tolerance, report_layer, &reporter, err);
+    if (code == WT_OK)
+        fprintf(out, "self-test: stage sums and logits hold\n");
+    kn_plan_free(plan);
+    wt_model_close(&model);
+    return code;
+}
+
+int wt_report_verify(const char *path, FILE *out, const struct wt_progress *progress,
+                     struct wt_err *err)
+{
+    struct wt_view view;
+
+    int code = wt_view_open(&view, path, err);
+    if (code != WT_OK)
+        return code;
+    code = verify_bytes(&view, out, err);
+    wt_view_close(&view);
+    return code == WT_OK ? verify_network(path, out, progress, err) : code;
+}

@@ -1,0 +1,212 @@
+/* selftest.c: does this plan, on this machine, compute what `ref` computed when packing? */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "weights/mapping.h"
+#include "weights/pack.h"
+#include "weights/prng.h"
+
+static const char *const stage_names[WT_RNM_STAGES] = {"stem",   "layer1", "layer2",
+                                                       "layer3", "layer4", "features"};
+
+/* One forward pass that looks at the end of every stage. */
+struct probe {
+    struct kn_plan *plan;
+    const struct kn_net *net;
+    int last[WT_RNM_STAGES];    /* the layer that ends each stage */
+    float *x, *logits, *value;  /* one allocation, at x */
+    struct wt_rnm_stage *stage; /* [WT_RNM_STAGES], filled in on the way */
+    kn_between_fn *between;
+    void *ctx;
+};
+
+static int64_t layer_values(const struct kn_layer *layer)
+{
+    return (int64_t)layer->oc * layer->oh * layer->ow;
+}
+
+/* Finds the stages' last layers and allocates. -> WT_OK or WT_ENOMEM */
+static int probe_init(struct probe *probe, const struct kn_net *net, struct wt_err *err)
+{
+    int64_t input = (int64_t)net->layer[0].ic * net->height * net->width, largest = 0;
+
+    probe->net = net;
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct kn_layer *layer = &net->layer[i];
+        if (layer->stage <= 4)
+            probe->last[layer->stage] = i;
+        else if (layer->op == KN_AVGPOOL)
+            probe->last[5] = i;
+    }
+    for (int s = 0; s < WT_RNM_STAGES; s++) {
+        int64_t values = layer_values(&net->layer[probe->last[s]]);
+        largest = values > largest ? values : largest;
+    }
+    probe->x = calloc((size_t)(input + net->classes + largest), sizeof(float));
+    if (probe->x == NULL)
+        return wt_fail(err, WT_ENOMEM, "no memory for the self-test");
+    probe->logits = probe->x + input;
+    probe->value = probe->logits + net->classes;
+    return WT_OK;
+}
+
+static void probe_stage(struct probe *probe, int s)
+{
+    int64_t n = layer_values(&probe->net->layer[probe->last[s]]);
+    struct wt_rnm_stage stage = {0};
+
+    kn_plan_output(probe->plan, probe->last[s], probe->value);
+    for (int64_t i = 0; i < n; i++) {
+        stage.sum += (double)probe->value[i];
+        stage.magnitude += fabs((double)probe->value[i]);
+    }
+    probe->stage[s] = stage;
+}
+
+static int probe_between(void *ctx, int layer)
+{
+    struct probe *probe = ctx;
+
+    for (int s = 0; s < WT_RNM_STAGES; s++)
+        if (layer > 0 && probe->last[s] == layer - 1)
+            probe_stage(probe, s);
+    return probe->between != NULL ? probe->between(probe->ctx, layer) : KN_MAX_THREADS;
+}
+
+/* Goes up and down between 0 and 255. */
+static unsigned triangle(unsigned t)
+{
+    t &= 511;
+    return t < 256 ? t : 511 - t;
+}
+
+/* A picture out of nothing but a seed: in each channel three slanted waves and some noise, as
+ * 8-bit pixels, which then go the way a photograph's do. Integers and single divisions only, so
+ * the same bits everywhere. x: [3, side, side] */
+static void structured_input(float *x, int side, const struct wt_recipe *recipe, uint64_t seed)
+{
+    struct wt_prng prng = {seed};
+
+    for (int c = 0; c < 3; c++) {
+        uint64_t wave[3]; /* 16 bits each: phase, slope down, slope along */
+        for (int k = 0; k < 3; k++)
+            wave[k] = wt_prng_next(&prng);
+        for (unsigned i = 0; i < (unsigned)(side * side); i++) {
+            unsigned v = (unsigned)(wt_prng_next(&prng) >> 59); /* 0..31 */
+            for (int k = 0; k < 3; k++) {
+                unsigned down = (unsigned)(wave[k] >> 16 & 127), along = wave[k] >> 32 & 127;
+                unsigned t = (unsigned)(wave[k] & 0xffff) + down * (i / (unsigned)side) +
+                             along * (i % (unsigned)side);
+                v += triangle(t / 16) * 74 / 255; /* three make up the other 0..222 */
+            }
+            *x++ = ((float)v / 255.0f - recipe->mean[c]) / recipe->std[c];
+        }
+    }
+}
+
+struct reporter {
+    const struct wt_progress *progress;
+    const struct kn_net *net;
+};
+
+static int report_layer(void *ctx, int layer)
+{
+    const struct reporter *r = ctx;
+    int64_t done = 0;
+
+    for (int i = 0; i < layer; i++)
+        done += kn_layer_macs(&r->net->layer[i]);
+    if (wt_progress(r->progress, "self-test", (double)done / (double)kn_net_macs(r->net)) != 0)
+        return 0;
+    return KN_MAX_THREADS;
+}
+
+int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
+                        const struct kn_weight *weights, const struct wt_recipe *recipe,
+                        uint64_t seed, const struct wt_progress *progress, struct wt_err *err)
+{
+    struct reporter reporter = {progress, net};
+    struct probe probe = {.between = report_layer, .ctx = &reporter};
+    struct kn_options options = {.isa = "ref", .max_batch = 1, .max_threads = KN_MAX_THREADS};
+    size_t logits_bytes = (size_t)net->classes * sizeof(float);
+    struct kn_err why;
+    int code = WT_OK;
+
+    *out = calloc(1, sizeof(**out) + logits_bytes);
+    if (*out == NULL || probe_init(&probe, net, err) != WT_OK) {
+        code = wt_fail(err, WT_ENOMEM, "no memory for the self-test");
+        goto out;
+    }
+    **out = (struct wt_rnm_selftest){seed, WT_RNM_STAGES, (uint32_t)net->classes, {{0, 0}}};
+    probe.stage = (*out)->stage;
+    if (kn_plan_new(&probe.plan, net, weights, &options, &why) != KN_OK) {
+        code = wt_fail(err, WT_ENOMEM, "self-test: %s", wt_err_kernels(&why));
+        goto out;
+    }
+    structured_input(probe.x, net->height, recipe, seed);
+    if (kn_run(probe.plan, probe.x, 1, probe.logits, NULL, probe_between, &probe) != KN_OK)
+        code = wt_fail(err, WT_ESELFTEST, "the self-test was given up, as asked");
+    memcpy((*out)->logits, probe.logits, logits_bytes);
+out:
+    kn_plan_free(probe.plan);
+    free(probe.x);
+    if (code != WT_OK) {
+        free(*out);
+        *out = NULL;
+    }
+    return code;
+}
+
+static int compare_stages(const struct wt_rnm_stage found[], const struct wt_rnm_stage want[],
+                          double tolerance, struct wt_err *err)
+{
+    for (int s = 0; s < WT_RNM_STAGES; s++) {
+        double bound = tolerance * want[s].magnitude;
+        /* Turned round, so that a NaN fails. */
+        if (!(fabs(found[s].sum - want[s].sum) <= bound) ||
+            !(fabs(found[s].magnitude - want[s].magnitude) <= bound))
+            return wt_fail(err, WT_ESELFTEST,
+                           "self-test: %s: expected a sum of %.9g (magnitude %.9g), found %.9g "
+                           "(%.9g); allowed difference %.3g",
+                           stage_names[s], want[s].sum, want[s].magnitude, found[s].sum,
+                           found[s].magnitude, bound);
+    }
+    return WT_OK;
+}
+
+static int compare_logits(const float *found, const float *want, int n, double tolerance,
+                          struct wt_err *err)
+{
+    double largest = 0;
+
+    for (int i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)want[i]));
+    for (int i = 0; i < n; i++)
+        if (!(fabs((double)found[i] - (double)want[i]) <= tolerance * largest))
+            return wt_fail(err, WT_ESELFTEST,
+                           "self-test: logit %d: expected %.9g, found %.9g; allowed difference "
+                           "%.3g",
+                           i, (double)want[i], (double)found[i], tolerance * largest);
+    return WT_OK;
+}
+
+int wt_selftest(const struct wt_model *model, struct kn_plan *plan, double tolerance,
+                kn_between_fn *between, void *ctx, struct wt_err *err)
+{
+    const struct wt_rnm_selftest *want = ((const struct wt_mapping *)model->impl)->view.selftest;
+    struct wt_rnm_stage found[WT_RNM_STAGES] = {{0, 0}};
+    struct probe probe = {.plan = plan, .stage = found, .between = between, .ctx = ctx};
+
+    int code = probe_init(&probe, &model->net, err);
+    if (code != WT_OK)
+        return code;
+    structured_input(probe.x, model->net.height, &model->recipe, want->seed);
+    if (kn_run(plan, probe.x, 1, probe.logits, NULL, probe_between, &probe) != KN_OK)
+        code = wt_fail(err, WT_ESELFTEST, "the self-test was stopped, as asked");
+    else if ((code = compare_stages(found, want->stage, tolerance, err)) == WT_OK)
+        code = compare_logits(probe.logits, want->logits, model->net.classes, tolerance, err);
+    free(probe.x);
+    return code;
+}
