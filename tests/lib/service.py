@@ -1,0 +1,314 @@
+"""service.py: resnet-spawn and nginx in a temporary directory, on ports of their own.
+
+    with Service(workers=2) as service:
+        answer = service.post(draw.jpeg())
+
+Leaving the block drains both and insists on exit code 0; an exception shows the ends of the logs.
+"""
+
+import fcntl
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import tap
+import web
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
+SANITIZED = "/san-" in BUILD + "/"
+START_S = 60 * (4 if SANITIZED else 1)
+STOP_S = 60 * (4 if SANITIZED else 1)
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+
+
+def program(name):
+    return os.path.join(BUILD, "bin", name)
+
+
+def clean_environment(**more):
+    """The caller's, without RESNET_* (the engine asked for aside), and with those in `more`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("RESNET_") or k == "RESNET_ISA"}
+    return {**kept, **{k: str(v) for k, v in more.items()}}
+
+
+def small_model():
+    """A ResNet-50 with an eighth of the channels; made once for a build directory."""
+    path = os.path.join(BUILD, "models", "eighth.rnm")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pack = program("resnet-pack")
+        if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
+            command = [pack, "random", "--seed", "1", "--width", "1/8", "-o", path]
+            subprocess.run(command, check=True, env=clean_environment(), timeout=120)
+    return path
+
+
+def real_model():
+    """The packed real weights, or None where there are none to pack."""
+    shared = os.environ.get("RESNET_SHARED", "")
+    source = os.path.join(shared, "data", "weights", "resnet50.safetensors")
+    if not shared or not os.path.exists(source):
+        return None
+    path = os.path.join(BUILD, "models", "real.rnm")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pack = program("resnet-pack")
+        if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
+            command = [pack, "pack", source, "-o", path]
+            subprocess.run(command, check=True, env=clean_environment(), timeout=300)
+    return path
+
+
+def free_port():
+    """A port that is free, and so is the next."""
+    for _ in range(200):
+        port = random.randrange(20000, 32000, 2)
+        try:
+            for number in (port, port + 1):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", number))
+            return port
+        except OSError:
+            continue
+    raise RuntimeError("no two free ports in a row")
+
+
+def until(condition, seconds, what):
+    """Waits for condition() to be true, and returns its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+def tail(path, lines=30):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return "".join(file.readlines()[-lines:])
+    except OSError as error:
+        return str(error)
+
+
+class Nginx:
+    """nginx alone, in front of whatever sockets are in directory/run."""
+
+    def __init__(self, directory, environment=None):
+        self.directory, self.environment = directory, environment or {}
+        self.process = None
+        self.port = 0
+
+    def start(self):
+        for _ in range(5):  # another test may take the port between probe and bind
+            self.port = free_port()
+            render(self.directory, self.port, self.environment)
+            with open(os.path.join(self.directory, "nginx.out"), "ab") as out:
+                self.process = subprocess.Popen(
+                    [NGINX, "-p", self.directory, "-c", os.path.join(self.directory, "nginx.conf"),
+                     "-g", "daemon off;"], stdout=out, stderr=out,
+                )  # fmt: skip
+            if self._listens():
+                return
+        raise RuntimeError("nginx: " + tail(os.path.join(self.directory, "nginx.out")))
+
+    def _listens(self):
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port + 1), 1).close()
+                if os.path.exists(os.path.join(self.directory, "nginx.pid")):
+                    return True
+            except OSError:
+                pass
+            time.sleep(0.01)
+        return False
+
+    def stop(self):
+        self.process.send_signal(signal.SIGQUIT)
+        return self.process.wait(STOP_S)
+
+
+def render(directory, port, environment):
+    command = [os.path.join(TOP, "nginx", "render.sh"), "-d", directory, "-p", str(port)]
+    subprocess.run(command, check=True, env=clean_environment(**environment), timeout=30)
+
+
+class Service:
+    def __init__(self, workers=2, model=None, **environment):
+        """environment: RESNET_* for both resnet-spawn and nginx."""
+        self.model = model or small_model()
+        self.directory = tempfile.mkdtemp(prefix="resnet-t.")
+        self.run_dir = os.path.join(self.directory, "run")
+        self.log = os.path.join(self.directory, "spawn.log")
+        self.access_log = os.path.join(self.directory, "access.log")
+        self.environment = {
+            "RESNET_RUN_DIR": self.run_dir,
+            "RESNET_MODEL": self.model,
+            "RESNET_WORKERS": workers,
+            **environment,
+        }
+        self.nginx = Nginx(self.directory, self.environment)
+        self.spawn = None
+
+    # ---- life ------------------------------------------------------------------------------
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.show_logs()
+            self.kill()
+            raise
+
+    def __exit__(self, kind, *_):
+        if kind:
+            self.show_logs()
+            self.kill()
+            return
+        try:
+            codes = self.stop()
+            if codes != (0, 0):
+                self.show_logs()
+                raise AssertionError(f"resnet-spawn and nginx ended with {codes}")
+        finally:
+            self.kill()
+
+    def start(self, wait=True):
+        os.makedirs(self.run_dir, exist_ok=True)
+        self.start_spawn()
+        self.nginx.start()
+        if wait:
+            self.wait_ready()
+        return self
+
+    def start_spawn(self):
+        with open(self.log, "ab") as log:
+            self.spawn = subprocess.Popen(
+                [program("resnet-spawn")], env=clean_environment(**self.environment),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def wait_ready(self):
+        def ready():
+            if self.spawn.poll() is not None:
+                raise RuntimeError(f"resnet-spawn ended with {self.spawn.returncode}")
+            try:
+                return self.get("/health/ready").status == 200
+            except web.Broken:
+                return False
+
+        until(ready, START_S, "readiness")
+
+    def stop(self):
+        """Drains both. Returns their exit codes."""
+        self.spawn.terminate()
+        code = self.spawn.wait(STOP_S)
+        return code, self.nginx.stop()
+
+    def kill(self):
+        """Ends what is still there, and removes the directory."""
+        for process in (self.nginx.process, self.spawn):
+            if process and process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def show_logs(self):
+        for name in ("spawn.log", "error.log", "nginx.out"):
+            tap.note(f"--- {name}\n" + tail(os.path.join(self.directory, name)))
+
+    # ---- requests --------------------------------------------------------------------------
+    @property
+    def port(self):
+        return self.nginx.port
+
+    @property
+    def inside(self):
+        """The second listener."""
+        return self.nginx.port + 1
+
+    def get(self, path, headers=None, method="GET", port=None):
+        return web.request(port or self.port, method, path, headers=headers)
+
+    def post(self, body, headers=None, path="/predict"):
+        return web.request(self.port, "POST", path, body, headers)
+
+    # ---- processes -------------------------------------------------------------------------
+    def workers(self):
+        """Pids of the resnet-fcgi processes below resnet-spawn."""
+        return children(self.spawn.pid, "resnet-fcgi")
+
+
+def children(parent, name):
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as file:
+                    before, after = file.read().rsplit(b")", 1)
+            except OSError:
+                continue
+            fields = after.split()
+            if int(fields[1]) == parent and fields[0] != b"Z":
+                if before.split(b"(", 1)[1].decode() == name[:15]:
+                    found.append(int(entry))
+    return sorted(found)
+
+
+class Load:
+    """Clients that post one body after the other until told to stop. What they got is counted."""
+
+    def __init__(self, service, body, clients=8, check=None):
+        self.service, self.body, self.check = service, body, check
+        self.lock = threading.Lock()
+        self.results = {}  # "200", "503 unavailable", "Broken: ..." -> how often
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self._client) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _client(self):
+        while not self.ended.is_set():
+            try:
+                answer = self.service.post(self.body)
+                result = str(answer.status)
+                if answer.status != 200:
+                    result += f" {answer.code()}"
+                elif self.check and not self.check(answer):
+                    result = f"200, but not what was expected: {answer.body[:200]!r}"
+            except web.Broken as error:
+                result = f"broken: {error}"
+            with self.lock:
+                self.results[result] = self.results.get(result, 0) + 1
+
+    def count(self):
+        with self.lock:
+            return sum(self.results.values())
+
+    def good(self):
+        return self.results.get("200", 0)
+
+    def all_good(self):
+        return self.good() > 0 and set(self.results) == {"200"}
