@@ -10,8 +10,9 @@
 
 #include "kernels/engine.h"
 
-/* Columns of one strip. Measured with ResNet-50 on 1 and 2 MiB of L2: see the README. */
-enum { STRIP_BYTES = 1 << 20 };
+/* A strip has STRIP_BYTES of columns, but not fewer than MIN_PIXELS of them: every strip makes sgemm
+ * pack all the weights anew. Measured with ResNet-50: see the README. */
+enum { STRIP_BYTES = 512 << 10, MIN_PIXELS = 256 };
 
 const char *kn_blas_core(void)
 {
@@ -60,8 +61,9 @@ void kn_blas_conv_1x1(const struct kn_job *job)
 static int strip_rows(const struct kn_layer *l)
 {
     size_t row_bytes = (size_t)l->ic * (size_t)(l->kh * l->kw) * (size_t)l->ow * sizeof(float);
-    size_t rows = STRIP_BYTES / row_bytes;
-    return rows < 1 ? 1 : rows > (size_t)l->oh ? l->oh : (int)rows;
+    size_t rows = STRIP_BYTES / row_bytes, least = (size_t)((MIN_PIXELS + l->ow - 1) / l->ow);
+    rows = rows < least ? least : rows;
+    return rows > (size_t)l->oh ? l->oh : (int)rows;
 }
 
 size_t kn_blas_conv_scratch(const struct kn_layer *l)

@@ -9,5 +9,9 @@ $(1)_ldlibs  = -lcmocka $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 endef
 $(foreach t,$(unit_tests),$(eval $(call unit_vars,$(t))))
 
+# The kernels' tests and resnet-bench share one table of networks.
+$(foreach t,$(filter unit-kernels-%,$(unit_tests)),\
+    $(eval $(t)_src += tests/bench/nets.c tests/bench/jobs.c))
+
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)

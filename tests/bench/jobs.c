@@ -1,0 +1,113 @@
+/* jobs.c: one layer with random data between guard pages. */
+#include "tests/bench/jobs.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/bench/nets.h"
+
+void t_guarded_new(struct t_guarded *g, size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (n * sizeof(float) + page - 1) / page * page;
+    g->n = n;
+    g->map_bytes = inner + 2 * page;
+    unsigned char *map = mmap(NULL, g->map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert(map != MAP_FAILED);
+    int rc = inner > 0 ? mprotect(map + page, inner, PROT_READ | PROT_WRITE) : 0;
+    assert(rc == 0);
+    g->map = map;
+    g->data = (float *)(void *)(map + page + inner) - n;
+}
+
+void t_guarded_free(struct t_guarded *g)
+{
+    munmap(g->map, g->map_bytes);
+    g->data = NULL;
+}
+
+struct kn_layer t_conv(int ic, int ih, int iw, int oc, int k, int stride, int pad)
+{
+    struct kn_layer l = {.op = KN_CONV, .ic = ic, .ih = ih, .iw = iw, .oc = oc, .kh = k, .kw = k};
+    l.stride = stride;
+    l.pad = pad;
+    l.oh = (ih + 2 * pad - k) / stride + 1;
+    l.ow = (iw + 2 * pad - k) / stride + 1;
+    l.relu = 1;
+    l.out = 1;
+    l.residual = -1;
+    return l;
+}
+
+static void fill(struct t_guarded *g, size_t n, uint64_t *state)
+{
+    t_guarded_new(g, n);
+    t_random(g->data, n, 1, state);
+}
+
+void t_job_new(struct t_job *t, const struct kn_layer *layer, uint64_t seed)
+{
+    const struct kn_layer *l = &t->layer;
+    size_t outputs = (size_t)layer->oc * (size_t)layer->oh * (size_t)layer->ow;
+    t->layer = *layer;
+    fill(&t->x, (size_t)l->ic * (size_t)l->ih * (size_t)l->iw, &seed);
+    fill(&t->w, kn_pack_bytes("f32.plain", l) / sizeof(float), &seed);
+    fill(&t->bias, (size_t)l->oc, &seed);
+    fill(&t->residual, outputs, &seed);
+    t_guarded_new(&t->y, outputs);
+}
+
+void t_job_free(struct t_job *t)
+{
+    t_guarded_free(&t->x);
+    t_guarded_free(&t->w);
+    t_guarded_free(&t->bias);
+    t_guarded_free(&t->residual);
+    t_guarded_free(&t->y);
+}
+
+void t_job_run(struct t_job *t, const struct kn_algorithm *algorithm, int in_place)
+{
+    struct t_guarded scratch;
+    size_t bytes = algorithm->scratch_bytes ? algorithm->scratch_bytes(&t->layer) : 0;
+    assert(bytes % sizeof(float) == 0);
+    t_guarded_new(&scratch, bytes / sizeof(float));
+    for (size_t i = 0; i < t->y.n; i++)
+        t->y.data[i] = in_place ? t->residual.data[i] : NAN;
+    struct kn_job job = {.layer = &t->layer, .block_x = 1, .block_y = 1};
+    job.x = t->x.data;
+    job.w = t->w.data;
+    job.bias = t->bias.data;
+    job.y = t->y.data;
+    job.scratch = scratch.data;
+    if (t->layer.residual >= 0)
+        job.residual = in_place ? t->y.data : t->residual.data;
+    algorithm->run(&job);
+    t_guarded_free(&scratch);
+}
+
+void t_job_expect(const struct t_job *t, int from, int to, float *out)
+{
+    const struct kn_engine *ref = kn_dispatch("ref", NULL, NULL);
+    struct kn_layer part = t->layer;
+    size_t pixels = (size_t)part.oh * (size_t)part.ow, first = (size_t)from;
+    size_t k = (size_t)part.ic * (size_t)(part.kh * part.kw);
+    struct t_guarded scratch;
+
+    part.oc = to - from;
+    const struct kn_algorithm *a = kn_dispatch_layer(ref, &part);
+    t_guarded_new(&scratch, a->scratch_bytes ? a->scratch_bytes(&part) / sizeof(float) : 0);
+    struct kn_job job = {.layer = &part, .block_x = 1, .block_y = 1, .y = out};
+    int pool = part.op == KN_MAXPOOL || part.op == KN_AVGPOOL;
+    job.x = t->x.data + (pool ? first * (size_t)part.ih * (size_t)part.iw : 0);
+    job.w = t->w.data + first * k * !pool;
+    job.bias = t->bias.data + first;
+    job.scratch = scratch.data;
+    if (part.residual >= 0)
+        job.residual = t->residual.data + first * pixels;
+    a->run(&job);
+    t_guarded_free(&scratch);
+}
