@@ -1,0 +1,239 @@
+/* classify.c: photographs to classes: image.c, preprocess.c and the network, in that order. */
+#include "fcgi/classify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fcgi/preprocess.h"
+
+/* Allowed in the golden self-test, as a share of the largest magnitude. fp32 engines that only sum
+ * in another order stay below 1e-6 and Winograd's F(4,3) below 2e-5; a wrong weight, layout or
+ * instruction is off by far more than this. */
+#define SELFTEST_TOLERANCE 1e-4
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static size_t image_floats(const struct fcgi_classifier *classifier)
+{
+    size_t side = (size_t)classifier->model.recipe.crop;
+
+    return 3 * side * side;
+}
+
+/* ---- open, close ----------------------------------------------------------------------------- */
+
+static int allocate(struct fcgi_classifier *classifier, char text[512])
+{
+    const struct kn_net *net = &classifier->model.net;
+    size_t n = (size_t)classifier->max_images, floats = image_floats(classifier);
+
+    classifier->input = calloc(n * floats, sizeof(float));
+    classifier->crop = calloc(floats, 1);
+    classifier->logits = calloc(n * (size_t)net->classes, sizeof(float));
+    classifier->features = calloc(n * (size_t)net->features, sizeof(float));
+    classifier->probabilities = calloc((size_t)net->classes, sizeof(float));
+    if (classifier->input != NULL && classifier->crop != NULL && classifier->logits != NULL &&
+        classifier->features != NULL && classifier->probabilities != NULL)
+        return 0;
+    snprintf(text, 512, "no memory for the buffers of %zu images", n);
+    return -1;
+}
+
+static int open_model(struct fcgi_classifier *classifier,
+                      const struct fcgi_classifier_options *options, char text[512])
+{
+    struct kn_err kernel_err;
+    struct wt_err err;
+    const char *layout = kn_plan_layout(options->isa, options->precision, &kernel_err);
+
+    if (layout == NULL) {
+        snprintf(text, 512, "%s", kernel_err.text);
+        return -1;
+    }
+    if (wt_model_open(&classifier->model, options->path, layout, &err) != WT_OK) {
+        snprintf(text, 512, "%s", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+static int make_plan(struct fcgi_classifier *classifier,
+                     const struct fcgi_classifier_options *options,
+                     const struct fcgi_follow *follow, char text[512])
+{
+    struct wt_model *model = &classifier->model;
+    struct kn_options kernel_options = {.isa = options->isa,
+                                        .precision = options->precision,
+                                        .max_batch = options->max_images,
+                                        .max_threads = options->max_threads};
+    struct kn_err kernel_err;
+    struct wt_err err;
+
+    if (kn_plan_new(&classifier->plan, &model->net, model->weights, &kernel_options, &kernel_err) !=
+        KN_OK) {
+        snprintf(text, 512, "%s", kernel_err.text);
+        return -1;
+    }
+    if (wt_selftest(model, classifier->plan, SELFTEST_TOLERANCE,
+                    follow != NULL ? follow->between : NULL, follow != NULL ? follow->ctx : NULL,
+                    &err) != WT_OK) {
+        snprintf(text, 512, "%s", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+int fcgi_classifier_open(struct fcgi_classifier *classifier,
+                         const struct fcgi_classifier_options *options,
+                         const struct fcgi_follow *follow, char text[512])
+{
+    memset(classifier, 0, sizeof(*classifier));
+    classifier->max_images = options->max_images;
+    if (open_model(classifier, options, text) != 0)
+        return -1;
+    if (make_plan(classifier, options, follow, text) != 0 || allocate(classifier, text) != 0) {
+        fcgi_classifier_close(classifier);
+        return -1;
+    }
+    return 0;
+}
+
+void fcgi_classifier_close(struct fcgi_classifier *classifier)
+{
+    free(classifier->probabilities);
+    free(classifier->features);
+    free(classifier->logits);
+    free(classifier->crop);
+    free(classifier->input);
+    kn_plan_free(classifier->plan);
+    wt_model_close(&classifier->model);
+    memset(classifier, 0, sizeof(*classifier));
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+/* Keeps the sentence's beginning where both do not fit. */
+static void name_image(struct fcgi_err *err, int i, int n)
+{
+    char sentence[sizeof(err->text)];
+
+    if (n == 1)
+        return;
+    memcpy(sentence, err->text, sizeof(sentence));
+    snprintf(err->text, sizeof(err->text), "image %d of %d: %.220s", i + 1, n, sentence);
+}
+
+static int prepare(struct fcgi_classifier *classifier, const struct fcgi_span *image,
+                   const struct wt_recipe *recipe, const struct fcgi_image_limits *limits, float *x,
+                   struct fcgi_image_timing *timing, const struct fcgi_follow *follow,
+                   struct fcgi_err *err)
+{
+    int64_t start;
+    int code = fcgi_image_crop(image->bytes, image->n, recipe, limits, classifier->crop, timing,
+                               follow != NULL ? follow->tick : NULL,
+                               follow != NULL ? follow->ctx : NULL, err);
+
+    if (code != FCGI_E_OK)
+        return code;
+    start = now_ns();
+    fcgi_preprocess_normalise(classifier->crop, recipe, x);
+    timing->resize_ns += now_ns() - start;
+    return FCGI_E_OK;
+}
+
+static int run(struct fcgi_classifier *classifier, const float *x, int n,
+               struct fcgi_classify_times *times, const struct fcgi_follow *follow,
+               struct fcgi_err *err)
+{
+    int64_t start = now_ns();
+    int code = kn_run(classifier->plan, x, n, classifier->logits, classifier->features,
+                      follow != NULL ? follow->between : NULL, follow != NULL ? follow->ctx : NULL);
+
+    times->infer_ns += now_ns() - start;
+    if (code != KN_OK)
+        return fcgi_fail(err, FCGI_E_CANCELLED, "inference was stopped between two layers");
+    return FCGI_E_OK;
+}
+
+int fcgi_classify_images(struct fcgi_classifier *classifier, const struct fcgi_span *images, int n,
+                         const struct fcgi_image_limits *limits, int exif,
+                         struct fcgi_classify_times *times, const struct fcgi_follow *follow,
+                         struct fcgi_err *err)
+{
+    struct wt_recipe recipe = classifier->model.recipe;
+    struct fcgi_image_timing timing = {0, 0};
+    int code = FCGI_E_OK;
+
+    memset(times, 0, sizeof(*times));
+    if (exif >= 0)
+        recipe.exif = (enum wt_exif)exif;
+    for (int i = 0; i < n && code == FCGI_E_OK; i++) {
+        float *x = classifier->input + (size_t)i * image_floats(classifier);
+
+        code = prepare(classifier, &images[i], &recipe, limits, x, &timing, follow, err);
+        if (code != FCGI_E_OK)
+            name_image(err, i, n);
+    }
+    times->decode_ns = timing.decode_ns;
+    times->resize_ns = timing.resize_ns;
+    if (code != FCGI_E_OK)
+        return code;
+    return run(classifier, classifier->input, n, times, follow, err);
+}
+
+int fcgi_classify_tensor(struct fcgi_classifier *classifier, const float *x, int n,
+                         struct fcgi_classify_times *times, const struct fcgi_follow *follow,
+                         struct fcgi_err *err)
+{
+    memset(times, 0, sizeof(*times));
+    return run(classifier, x, n, times, follow, err);
+}
+
+/* ---- the best -------------------------------------------------------------------------------- */
+
+/* top: [*found], best first; takes p in if it is among the k best. Of equal ones the earlier stays
+ * ahead. */
+static void rank(struct fcgi_prediction *top, int *found, int k, int class_id, float p)
+{
+    int at = *found;
+
+    if (at == k && !(p > top[k - 1].probability))
+        return;
+    if (at == k)
+        at--;
+    else
+        ++*found;
+    for (; at > 0 && p > top[at - 1].probability; at--)
+        top[at] = top[at - 1];
+    top[at] = (struct fcgi_prediction){.class_id = class_id, .probability = p};
+}
+
+int fcgi_classify_top(struct fcgi_classifier *classifier, int i, int k, struct fcgi_prediction *top)
+{
+    const struct wt_model *model = &classifier->model;
+    const float *logits = classifier->logits + (size_t)i * (size_t)model->net.classes;
+    float *p = classifier->probabilities;
+    int found = 0;
+
+    if (k > model->net.classes)
+        k = model->net.classes;
+    if (k < 1)
+        return 0;
+    if (model->recipe.activation == WT_SIGMOID)
+        kn_sigmoid(logits, model->net.classes, p);
+    else
+        kn_softmax(logits, model->net.classes, p);
+    for (int c = 0; c < model->net.classes; c++)
+        rank(top, &found, k, c, p[c]);
+    for (int r = 0; r < k; r++)
+        top[r].label = model->labels[top[r].class_id];
+    return k;
+}
