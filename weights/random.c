@@ -112,14 +112,15 @@ static void fill_filter(struct wt_prng *prng, float *w, int64_t k, double norm)
 }
 
 /* Norm of a layer's filters. What ReLU leaves of a unit normal has variance 0.34 = 1/1.71^2, so
- * 1.71 keeps it; a block's last layer adds to a sum that must not grow with depth; and the
- * classifier spreads its logits so that the softmax has favourites. */
+ * 1.71 keeps it. A block's last layer adds little to what goes past it: with 0.25 `ref` and BLAS
+ * differ by 8e-7 of the largest logit in a ResNet-50, with 0.85 by 2e-5 (trained weights: 4e-7).
+ * The classifier spreads its logits so that the softmax has favourites. */
 static double filter_norm(const struct kn_layer *layer)
 {
     if (layer->op == KN_FC)
-        return 8;
+        return 12;
     if (layer->residual >= 0)
-        return 0.85;
+        return 0.25;
     return layer->stage == 0 ? 1 : 1.71;
 }
 

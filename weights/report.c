@@ -2,6 +2,7 @@
 #include "weights/report.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "weights/digest.h"
@@ -62,12 +63,20 @@ static void json_text(FILE *out, const char *text)
     putc('"', out);
 }
 
-/* Nine digits give every float back. */
+/* The fewest digits that give every float back; nine always do. */
 static void json_floats(FILE *out, const char *key, const float *x, int n)
 {
+    char text[32];
+
     fprintf(out, "\"%s\":[", key);
-    for (int i = 0; i < n; i++)
-        fprintf(out, "%s%.9g", i > 0 ? "," : "", (double)x[i]);
+    for (int i = 0; i < n; i++) {
+        for (int digits = 1; digits <= 9; digits++) {
+            snprintf(text, sizeof(text), "%.*g", digits, (double)x[i]);
+            if (strtof(text, NULL) == x[i])
+                break;
+        }
+        fprintf(out, "%s%s", i > 0 ? "," : "", text);
+    }
     fputs("]", out);
 }
 

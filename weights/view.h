@@ -31,7 +31,7 @@ const struct wt_rnm_tensor *wt_view_tensors(const struct wt_view *view,
 const struct wt_rnm_tensor *wt_view_tensor(const struct wt_view *view,
                                            const struct wt_rnm_section *section, const char *name);
 
-/* Brings the section's pages in and compares its CRC-32C: WT_ECHECKSUM. */
+/* Reads the section and compares its CRC-32C: WT_ECHECKSUM. */
 int wt_view_check_section(const struct wt_view *view, const struct wt_rnm_section *section,
                           struct wt_err *err);
 
