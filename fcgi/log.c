@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fcgi/utf8.h"
+
 enum { LINE_BYTES = PIPE_BUF, VALUE_BYTES = 1024 };
 
 static struct {
@@ -64,22 +66,24 @@ static void put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* Bytes from 0x80 up pass as they are: UTF-8 labels stay readable. */
+/* UTF-8 stays readable; any other byte is escaped, so that a line is always valid JSON. */
 static void put_quoted(struct line *line, const char *text, size_t n)
 {
     char escape[8];
 
     put_text(line, "\"");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0, step; i < n; i += step) {
         unsigned char c = (unsigned char)text[i];
+        step = fcgi_utf8_length(text + i, n - i);
         if (c == '"' || c == '\\') {
             escape[0] = '\\', escape[1] = (char)c;
             put(line, escape, 2);
-        } else if (c < 0x20 || c == 0x7f) {
+        } else if (step == 0 || c < 0x20 || c == 0x7f) {
             snprintf(escape, sizeof escape, "\\u%04x", c);
             put(line, escape, 6);
+            step = 1;
         } else {
-            put(line, text + i, 1);
+            put(line, text + i, step);
         }
     }
     put_text(line, "\"");
@@ -88,7 +92,8 @@ static void put_quoted(struct line *line, const char *text, size_t n)
 static int is_bare(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] <= ' ' || strchr("\"\\=\x7f", text[i]))
+        if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] >= 0x7f ||
+            strchr("\"\\=", text[i]))
             return 0;
     return n > 0;
 }
@@ -279,7 +284,8 @@ static const char *add_pair(struct line *line, const char *format, struct args *
             add(&value, at++, 1);
         }
     }
-    put_pair(line, key, key_n, value.text, value.n, value.number);
+    if (value.n)
+        put_pair(line, key, key_n, value.text, value.n, value.number);
     return at + strspn(at, " ");
 }
 

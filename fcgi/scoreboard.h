@@ -90,7 +90,7 @@ enum fcgi_service_state {
 };
 
 /* How a worker ended. */
-#define FCGI_ENDS(X)                                                                              \
+#define FCGI_ENDS(X)                                                                               \
     X(DRAINED, "drained")             /* it was asked to leave */                                  \
     X(RECYCLED, "recycled")           /* it left by itself, with 0 */                              \
     X(CONFIGURATION, "configuration") /* exit code 78 */                                           \

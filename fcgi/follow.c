@@ -1,0 +1,59 @@
+/* follow.c: looks up from the work now and then. */
+#include <poll.h>
+
+#include "fcgi/worker.h"
+
+/* The peer closed both directions: nobody is left to answer. A peer that only ended its sending
+ * (some web servers do) still waits. */
+static int has_hung_up(int fd)
+{
+    struct pollfd peer = {.fd = fd};
+
+    return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR));
+}
+
+static int may_go_on(struct fcgi_worker *worker, uint64_t now_ns, const char *where)
+{
+    struct fcgi_job *job = &worker->job;
+
+    if (now_ns > job->request.deadline_ns) {
+        fcgi_fail(&job->err, FCGI_E_DEADLINE_EXCEEDED, "the request's %lld ms were spent, %s",
+                  (long long)job->request.budget_ms, where);
+        return 0;
+    }
+    if (has_hung_up(job->fd)) {
+        fcgi_fail(&job->err, FCGI_E_CANCELLED, "the client hung up, %s", where);
+        return 0;
+    }
+    return 1;
+}
+
+int fcgi_follow_tick(void *ctx, struct fcgi_err *err)
+{
+    enum { TICKS_A_LOOK = 16 };
+    struct fcgi_worker *worker = ctx;
+
+    fcgi_scoreboard_tick(worker->board, -1);
+    if (worker->job.ticks++ % TICKS_A_LOOK ||
+        may_go_on(worker, fcgi_scoreboard_now_ns(), "while a picture was decoded"))
+        return 1;
+    *err = worker->job.err;
+    return 0;
+}
+
+int fcgi_follow_between(void *ctx, int layer)
+{
+    struct fcgi_worker *worker = ctx;
+    struct fcgi_job *job = &worker->job;
+    uint64_t now_ns = fcgi_scoreboard_now_ns();
+
+    if (layer == 0)
+        fcgi_scoreboard_stage(worker->board, FCGI_STAGE_INFER);
+    else
+        job->layer_ns[layer - 1] = (int64_t)(now_ns - job->layer_start_ns);
+    job->layer_start_ns = now_ns;
+    fcgi_scoreboard_tick(worker->board, layer);
+    if (!may_go_on(worker, now_ns, "while the network ran"))
+        return 0;
+    return worker->threads;
+}

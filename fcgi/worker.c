@@ -1,0 +1,396 @@
+/* worker.c: opens everything, then serves one request at a time. */
+#include "fcgi/worker.h"
+
+#include <errno.h>
+#include <execinfo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fcgi/cpus.h"
+#include "fcgi/json.h"
+#include "fcgi/log.h"
+#include "fcgi/version.h"
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+/* Under the supervisor its page, else a private one, so that nothing has to ask. */
+static int open_board(struct fcgi_worker *worker, char text[512])
+{
+    const struct fcgi_config *config = worker->config;
+    int fd = worker->alone ? fcgi_scoreboard_create("resnet-board") : config->board_fd;
+
+    worker->board = fd < 0 ? NULL : fcgi_scoreboard_map(fd, 1);
+    if (worker->alone && worker->board)
+        fcgi_scoreboard_init_worker(worker->board, 0);
+    if (fd >= 0)
+        close(fd);
+    if (!worker->board) {
+        snprintf(text, 512, "the scoreboard page cannot be mapped: %s", strerror(errno));
+        return worker->alone ? FCGI_EXIT_TRY_LATER : FCGI_EXIT_USAGE;
+    }
+    if (!fcgi_scoreboard_is_worker(worker->board)) {
+        snprintf(text, 512,
+                 "--board-fd is not a scoreboard page of this version; is resnet-spawn "
+                 "older or newer than resnet-fcgi?");
+        return FCGI_EXIT_CONFIG;
+    }
+    atomic_store(&worker->board->pid, (int32_t)getpid());
+    atomic_store(&worker->board->generation, (uint32_t)config->generation);
+    atomic_store(&worker->board->start_ns, fcgi_scoreboard_now_ns());
+    atomic_store(&worker->board->state, FCGI_WORKER_STARTING);
+    return 0;
+}
+
+/* The self-test's run counts as progress too, but nothing bounds it. */
+static int tick_loading(void *ctx, int layer)
+{
+    struct fcgi_worker *worker = ctx;
+
+    fcgi_scoreboard_tick(worker->board, layer);
+    return worker->threads;
+}
+
+static int open_model(struct fcgi_worker *worker, char text[512])
+{
+    const struct fcgi_config *config = worker->config;
+    struct fcgi_follow follow = {.between = tick_loading, .ctx = worker};
+
+    worker->threads = config->threads == FCGI_AUTO ? 1 : config->threads;
+    struct fcgi_classifier_options options = {
+        .path = config->model,
+        .isa = config->isa[0] ? config->isa : NULL,
+        .precision = config->precision,
+        .max_images = config->max_images,
+        .max_threads = worker->threads,
+    };
+    if (fcgi_classifier_open(&worker->classifier, &options, &follow, text))
+        return FCGI_EXIT_CONFIG;
+    memcpy(worker->model_id, worker->classifier.model.sha256, sizeof worker->model_id - 1);
+    return 0;
+}
+
+static int64_t decode_memory(const struct fcgi_worker *worker)
+{
+    if (worker->config->max_decode_memory != FCGI_AUTO)
+        return worker->config->max_decode_memory;
+    return fcgi_cpus_decode_memory(fcgi_cpus_memory_limit(""),
+                                   (int64_t)worker->classifier.model.mapped_bytes, 1);
+}
+
+static int open_predictor(struct fcgi_worker *worker, char text[512])
+{
+    const struct fcgi_config *config = worker->config;
+    struct fcgi_predictor *predictor = &worker->predictor;
+    size_t classes = (size_t)worker->classifier.model.net.classes;
+
+    predictor->classifier = &worker->classifier;
+    predictor->limits.max_pixels = (uint64_t)config->max_pixels;
+    predictor->limits.max_decode_bytes = (uint64_t)decode_memory(worker);
+    predictor->exif = config->exif;
+    predictor->max_images = config->max_images;
+    predictor->precision = config->precision;
+    predictor->follow = (struct fcgi_follow){fcgi_follow_tick, fcgi_follow_between, worker};
+    predictor->top = calloc(classes, sizeof *predictor->top);
+    if (predictor->top && !fcgi_input_open(&worker->input, (size_t)config->max_body))
+        return 0;
+    snprintf(text, 512, "no memory for a request's body of %lld bytes (RESNET_MAX_BODY): %s",
+             (long long)config->max_body, strerror(errno));
+    return FCGI_EXIT_TRY_LATER;
+}
+
+static void describe(struct fcgi_worker *worker)
+{
+    struct fcgi_board_worker *board = worker->board;
+    const struct wt_model *model = &worker->classifier.model;
+    char host[64] = "localhost";
+
+    gethostname(host, sizeof host - 1);
+    snprintf(worker->served_by, sizeof worker->served_by, "%s/%d.%d", host,
+             worker->alone ? 0 : worker->config->slot, worker->config->generation);
+    snprintf(board->model_sha256, sizeof board->model_sha256, "%s", model->sha256);
+    snprintf(board->model_name, sizeof board->model_name, "%s", model->name);
+    snprintf(board->isa, sizeof board->isa, "%s", kn_plan_isa(worker->classifier.plan));
+    snprintf(board->precision, sizeof board->precision, "%s", worker->config->precision);
+    snprintf(board->blas_core, sizeof board->blas_core, "%s", kn_blas_core());
+    atomic_store(&board->model_mapped_bytes, model->mapped_bytes);
+    atomic_store(&board->model_private_bytes, kn_plan_bytes(worker->classifier.plan));
+}
+
+/* What would open a file or allocate at its first use does so now. */
+static void warm_up(struct fcgi_worker *worker)
+{
+    void *frames[4];
+
+    backtrace(frames, 4);
+    if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
+        worker->id_seed = fcgi_scoreboard_now_ns();
+    fcgi_memory_open(&worker->memory);
+    atomic_store(&worker->board->rss_bytes, fcgi_memory_rss(&worker->memory));
+    atomic_store(&worker->board->pss_bytes,
+                 fcgi_memory_pss(&worker->memory, fcgi_scoreboard_now_ns()));
+}
+
+int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *config, int listen_fd,
+                     char text[512])
+{
+    int code;
+
+    memset(worker, 0, sizeof *worker);
+    worker->config = config;
+    worker->alone = config->board_fd < 0;
+    worker->memory.statm_fd = worker->memory.rollup_fd = -1;
+    code = fcgi_accept_open(&worker->accept, listen_fd, text);
+    if (!code)
+        code = open_board(worker, text);
+    if (!code)
+        code = open_model(worker, text);
+    if (!code)
+        code = open_predictor(worker, text);
+    if (code)
+        return code;
+    if (FCGX_Init() || FCGX_InitRequest(&worker->fcgx, -1, 0)) {
+        snprintf(text, 512, "libfcgi could not be set up");
+        return FCGI_EXIT_TRY_LATER;
+    }
+    worker->fcgx.ipcFd = -1;
+    describe(worker);
+    warm_up(worker);
+    atomic_store(&worker->board->state, FCGI_WORKER_IDLE);
+    return 0;
+}
+
+void fcgi_worker_close(struct fcgi_worker *worker)
+{
+    fcgi_memory_close(&worker->memory);
+    fcgi_response_free(&worker->response);
+    fcgi_input_close(&worker->input);
+    free(worker->predictor.top);
+    fcgi_classifier_close(&worker->classifier);
+    fcgi_scoreboard_unmap(worker->board);
+    fcgi_accept_close(&worker->accept);
+}
+
+/* ---- one request ---------------------------------------------------------------------------- */
+
+/* libfcgi reads what accept.c has looked at. A connection that it does not like it closes itself;
+ * one that it likes must not be closed by its Finish, which waits 2 s for the peer. */
+static int attach(struct fcgi_worker *worker, int fd)
+{
+    worker->fcgx.ipcFd = fd;
+    worker->fcgx.keepConnection = 1;
+    return FCGX_Accept_r(&worker->fcgx);
+}
+
+static void detach(struct fcgi_worker *worker)
+{
+    int fd = worker->fcgx.ipcFd;
+
+    FCGX_Free(&worker->fcgx, 0);
+    worker->fcgx.ipcFd = -1;
+    if (fd >= 0)
+        close(fd);
+}
+
+static void parse(struct fcgi_worker *worker)
+{
+    struct fcgi_job *job = &worker->job;
+    struct timespec now;
+    char own_id[40];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t since_ms = (int64_t)(fcgi_scoreboard_now_ns() - job->accepted_ns) / 1000000;
+    snprintf(own_id, sizeof own_id, "%016llx%016llx", (unsigned long long)worker->id_seed,
+             (unsigned long long)worker->served);
+    struct fcgi_request_context context = {
+        .wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - since_ms,
+        .accepted_ns = job->accepted_ns,
+        .timeout_ms = worker->config->request_timeout_ms,
+        .own_id = own_id,
+    };
+    fcgi_request_parse(&job->request, worker->fcgx.envp, &context, &job->err);
+    fcgi_scoreboard_name(worker->board, job->request.id, job->request.nginx_id, job->request.method,
+                         job->request.path);
+    atomic_store(&worker->board->deadline_ns, job->request.deadline_ns);
+    job->stage_ns[FCGI_STAGE_QUEUE] = job->request.age_ms * 1000000;
+    if (job->request.clock_stepped && !worker->step_was_logged) {
+        worker->step_was_logged = 1;
+        fcgi_log(FCGI_LOG_WARN, "clock_stepped", "request_id=%s reason=%s", job->request.id,
+                 "the web server's clock is over 15 minutes away; ages count as 0");
+    }
+}
+
+/* The body is read to its end whatever the parameters were; the first error is what counts. */
+static void read_body(struct fcgi_worker *worker)
+{
+    struct fcgi_job *job = &worker->job;
+    struct fcgi_err err = {.code = FCGI_E_OK};
+
+    fcgi_input_read(&worker->input, worker->fcgx.in, job->request.content_length,
+                    job->request.deadline_ns, &err);
+    if (job->err.code == FCGI_E_OK)
+        job->err = err;
+    atomic_store(&worker->board->bytes_in, worker->input.total);
+    job->read_ns = fcgi_scoreboard_now_ns();
+    job->stage_ns[FCGI_STAGE_READ] = (int64_t)(job->read_ns - job->accepted_ns);
+    if (job->err.code == FCGI_E_OK && job->read_ns > job->request.deadline_ns)
+        fcgi_fail(&job->err, FCGI_E_DEADLINE_EXCEEDED,
+                  "the request's %lld ms were spent before it was begun, %lld of them in the queue",
+                  (long long)job->request.budget_ms, (long long)job->request.age_ms);
+}
+
+static void predict(struct fcgi_worker *worker)
+{
+    struct fcgi_job *job = &worker->job;
+    struct fcgi_span input = {worker->input.bytes, worker->input.n};
+    struct fcgi_classify_times times = {0, 0, 0};
+    struct fcgi_err err = {.code = FCGI_E_OK};
+
+    fcgi_scoreboard_stage(worker->board, FCGI_STAGE_DECODE);
+    fcgi_predict(&worker->predictor, &job->request, &input, &worker->response.body, &job->n_images,
+                 &times, &err);
+    /* a run that was stopped knows that, but not why: follow.c left the reason */
+    if (err.code && job->err.code == FCGI_E_OK)
+        job->err = err;
+    if (!job->n_images)
+        return;
+    job->stage_ns[FCGI_STAGE_DECODE] = times.decode_ns;
+    job->stage_ns[FCGI_STAGE_RESIZE] = times.resize_ns;
+    job->stage_ns[FCGI_STAGE_INFER] = times.infer_ns;
+}
+
+static void answer_health(struct fcgi_worker *worker)
+{
+    struct fcgi_buffer *body = &worker->response.body;
+
+    fcgi_buffer_text(body, "{\"success\":true,\"status\":\"healthy\",\"model\":");
+    fcgi_json_string(body, worker->classifier.model.name);
+    fcgi_buffer_format(body, ",\"version\":\"%s\",\"isa\":\"%s\",\"precision\":\"%s\"}\n",
+                       fcgi_version, kn_plan_isa(worker->classifier.plan),
+                       worker->config->precision);
+}
+
+static void refuse_method(struct fcgi_worker *worker, const char *allowed)
+{
+    fcgi_response_header(&worker->response, "Allow", allowed);
+    fcgi_fail(&worker->job.err, FCGI_E_METHOD_NOT_ALLOWED, "%s is for %s",
+              !strcmp(allowed, "POST") ? "/predict" : "/health", allowed);
+}
+
+static int is_health(const char *path)
+{
+    return !strcmp(path, "/health") || !strcmp(path, "/health/live") ||
+           !strcmp(path, "/health/ready") || !strcmp(path, "/health/startup");
+}
+
+static void route(struct fcgi_worker *worker)
+{
+    const struct fcgi_request *request = &worker->job.request;
+
+    if (!strcmp(request->path, "/predict")) {
+        if (!strcmp(request->method, "POST"))
+            predict(worker);
+        else
+            refuse_method(worker, "POST");
+    } else if (worker->alone && is_health(request->path)) {
+        if (!strcmp(request->method, "GET") || !strcmp(request->method, "HEAD"))
+            answer_health(worker);
+        else
+            refuse_method(worker, "GET, HEAD");
+    } else {
+        fcgi_fail(&worker->job.err, FCGI_E_NOT_FOUND, "nothing is here; try POST /predict");
+    }
+}
+
+/* Nothing is sent to a client that has gone. */
+static int answer(struct fcgi_worker *worker)
+{
+    struct fcgi_job *job = &worker->job;
+    struct fcgi_response *response = &worker->response;
+    int sent = -1;
+
+    fcgi_scoreboard_stage(worker->board, FCGI_STAGE_WRITE);
+    if (job->err.code)
+        fcgi_response_error(response, &job->err, job->request.id);
+    uint64_t now_ns = fcgi_scoreboard_now_ns();
+    int64_t since_read_ns = (int64_t)(now_ns - job->read_ns);
+    for (int i = FCGI_STAGE_DECODE; i < FCGI_STAGE_WRITE; i++)
+        since_read_ns -= job->stage_ns[i] > 0 ? job->stage_ns[i] : 0;
+    job->stage_ns[FCGI_STAGE_WRITE] = since_read_ns > 0 ? since_read_ns : 0;
+    job->total_ns = (int64_t)(now_ns - job->accepted_ns) + job->request.age_ms * 1000000;
+    fcgi_report_headers(worker);
+    if (job->err.code == FCGI_E_CANCELLED) {
+        fcgi_report_count(worker);
+    } else if (!fcgi_response_seal(response, worker->fcgx.requestId)) {
+        fcgi_report_count(worker);
+        sent = fcgi_response_send(response, job->fd, worker->accept.timeout_ms);
+    }
+    return sent;
+}
+
+static void serve(struct fcgi_worker *worker, int fd, uint64_t accepted_ns)
+{
+    struct fcgi_job *job = &worker->job;
+
+    memset(job, 0, sizeof *job);
+    for (int i = 0; i < FCGI_N_STAGES; i++)
+        job->stage_ns[i] = -1;
+    job->fd = fd;
+    job->accepted_ns = accepted_ns;
+    fcgi_response_reset(&worker->response);
+    if (attach(worker, fd))
+        return;
+    worker->served++;
+    fcgi_scoreboard_begin(worker->board, accepted_ns);
+    parse(worker);
+    read_body(worker);
+    if (job->err.code == FCGI_E_OK)
+        route(worker);
+    int sent = answer(worker);
+    fcgi_report_log(worker, sent); /* the parameters live until detach() */
+    detach(worker);
+    fcgi_input_trim(&worker->input);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static void publish_memory(struct fcgi_worker *worker)
+{
+    uint64_t pss = fcgi_memory_pss(&worker->memory, fcgi_scoreboard_now_ns());
+
+    atomic_store(&worker->board->rss_bytes, fcgi_memory_rss(&worker->memory));
+    if (pss)
+        atomic_store(&worker->board->pss_bytes, pss);
+}
+
+static int must_be_replaced(const struct fcgi_worker *worker)
+{
+    const struct fcgi_config *config = worker->config;
+    uint64_t rss = atomic_load(&worker->board->rss_bytes);
+    const char *reason = NULL;
+
+    if (config->max_requests && worker->served >= config->max_requests)
+        reason = "max_requests";
+    else if (config->max_rss && rss > (uint64_t)config->max_rss)
+        reason = "max_rss";
+    if (reason)
+        fcgi_log(FCGI_LOG_INFO, "recycle", "reason=%s requests=%lld rss_bytes=%llu", reason,
+                 (long long)worker->served, (unsigned long long)rss);
+    return reason != NULL;
+}
+
+void fcgi_worker_run(struct fcgi_worker *worker)
+{
+    uint64_t accepted_ns;
+    int fd, leaves = 0;
+
+    while (!leaves && (fd = fcgi_accept_next(&worker->accept, &accepted_ns)) >= 0) {
+        serve(worker, fd, accepted_ns);
+        publish_memory(worker);
+        leaves = must_be_replaced(worker) || fcgi_accept_must_leave(&worker->accept);
+        fcgi_scoreboard_end(worker->board, leaves ? FCGI_WORKER_DRAINING : FCGI_WORKER_IDLE);
+    }
+}

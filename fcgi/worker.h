@@ -1,0 +1,83 @@
+/* worker.h: one worker's life: one request at a time, from accepted connection to log line.
+ *
+ *   worker.c   opening, the loop, and the order in which a request is served
+ *   follow.c   between layers and rows: progress, deadline, a client that hung up
+ *   report.c   what is said about a request: headers, counters, log lines
+ */
+#ifndef FCGI_WORKER_H
+#define FCGI_WORKER_H
+
+#include <fcgiapp.h>
+
+#include "fcgi/accept.h"
+#include "fcgi/config.h"
+#include "fcgi/input.h"
+#include "fcgi/memory.h"
+#include "fcgi/predict.h"
+#include "fcgi/response.h"
+#include "fcgi/scoreboard.h"
+
+/* The request being served. */
+struct fcgi_job {
+    struct fcgi_request request;
+    struct fcgi_err err;
+    int fd;                          /* the connection, for noticing a hang-up */
+    uint64_t accepted_ns;            /* CLOCK_MONOTONIC */
+    uint64_t read_ns;                /* when the body was there */
+    int64_t stage_ns[FCGI_N_STAGES]; /* -1: not reached */
+    int64_t total_ns;                /* since the web server passed it on */
+    int n_images;
+
+    /* of the network's run */
+    uint32_t ticks;
+    uint64_t layer_start_ns;
+    int64_t layer_ns[KN_MAX_LAYERS];
+};
+
+struct fcgi_worker {
+    const struct fcgi_config *config;
+    struct fcgi_classifier classifier;
+    struct fcgi_predictor predictor;
+    struct fcgi_board_worker *board;
+    struct fcgi_accept accept;
+    FCGX_Request fcgx;
+    struct fcgi_input input;
+    struct fcgi_response response;
+    struct fcgi_memory memory;
+    struct fcgi_job job;
+    int alone;   /* 1: no supervisor; answers /health itself */
+    int threads; /* most of one request */
+    char served_by[96];
+    char model_id[13];   /* first 12 hex digits of the model's SHA-256 */
+    uint64_t id_seed;    /* of ids for requests that bring none */
+    int64_t served;      /* requests */
+    int step_was_logged; /* the clock's step, once */
+};
+
+/* Everything that a request will need: model mapped and self-tested, memory allocated, descriptors
+ * open. config stays the caller's. listen_fd: see accept.h. Returns 0, or an exit code with a
+ * sentence; fcgi_worker_close() is due in either case. */
+int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *config, int listen_fd,
+                     char text[512]);
+void fcgi_worker_close(struct fcgi_worker *worker);
+
+/* Serves until a signal says to leave, or until it is time to be replaced. */
+void fcgi_worker_run(struct fcgi_worker *worker);
+
+/* ---- follow.c: struct fcgi_follow with the worker as its ctx -------------------------------- */
+
+int fcgi_follow_tick(void *ctx, struct fcgi_err *err);
+int fcgi_follow_between(void *ctx, int layer);
+
+/* ---- report.c ------------------------------------------------------------------------------- */
+
+/* X-Request-ID and its like; called before the answer is sealed. */
+void fcgi_report_headers(struct fcgi_worker *worker);
+
+/* Counts the answer, before its last byte is written. */
+void fcgi_report_count(struct fcgi_worker *worker);
+
+/* The request's log line, and the slow one. sent: 0, or -1 when the peer did not take it. */
+void fcgi_report_log(struct fcgi_worker *worker, int sent);
+
+#endif
