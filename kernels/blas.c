@@ -10,8 +10,8 @@
 
 #include "kernels/engine.h"
 
-/* A strip has STRIP_BYTES of columns, but not fewer than MIN_PIXELS of them: every strip makes sgemm
- * pack all the weights anew. Measured with ResNet-50: see the README. */
+/* A strip has STRIP_BYTES of columns, but not fewer than MIN_PIXELS of them: every strip makes
+ * sgemm pack all the weights anew. Measured with ResNet-50: see the README. */
 enum { STRIP_BYTES = 512 << 10, MIN_PIXELS = 256 };
 
 const char *kn_blas_core(void)

@@ -13,5 +13,10 @@ $(foreach t,$(unit_tests),$(eval $(call unit_vars,$(t))))
 $(foreach t,$(filter unit-kernels-%,$(unit_tests)),\
     $(eval $(t)_src += tests/bench/nets.c tests/bench/jobs.c))
 
+programs += resnet-bench
+resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c nets.c) fcgi/blas_env.c
+resnet-bench_libs   := libfcgi-app.a libweights.a libkernels.a
+resnet-bench_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
+
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)

@@ -101,29 +101,60 @@ static size_t rounded(size_t bytes)
     return (bytes + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
 }
 
-int t_params_new(struct t_params *params, const struct kn_net *net, uint64_t seed)
+/* Room for all parameters in a layout; each layer's w and bias are pointed into it. */
+static int lay_out(struct t_params *params, const struct kn_net *net, const char *layout)
 {
-    size_t total = 0;
+    size_t total = KN_ALIGN;
     *params = (struct t_params){.memory = NULL};
     for (int i = 0; i < net->n_layers; i++)
-        total += rounded(kn_pack_bytes("f32.plain", &net->layer[i])) +
+        total += rounded(kn_pack_bytes(layout, &net->layer[i])) +
                  rounded((size_t)net->layer[i].oc * sizeof(float));
     unsigned char *p = params->memory = aligned_alloc(KN_ALIGN, total);
     if (p == NULL)
         return -1;
     for (int i = 0; i < net->n_layers; i++) {
+        size_t bytes = rounded(kn_pack_bytes(layout, &net->layer[i]));
+        if (bytes == 0)
+            continue;
+        params->weights[i].w = p;
+        params->weights[i].bias = (float *)(void *)(p + bytes);
+        p += bytes + rounded((size_t)net->layer[i].oc * sizeof(float));
+    }
+    return 0;
+}
+
+int t_params_new(struct t_params *params, const struct kn_net *net, uint64_t seed)
+{
+    if (lay_out(params, net, "f32.plain") != 0)
+        return -1;
+    for (int i = 0; i < net->n_layers; i++) {
         const struct kn_layer *l = &net->layer[i];
+        const struct kn_weight *p = &params->weights[i];
         size_t bytes = kn_pack_bytes("f32.plain", l);
         if (bytes == 0)
             continue;
         /* He's rule for uniform numbers; a sum of two branches is halved. */
         double scale = sqrt((l->residual < 0 ? 6.0 : 3.0) / (l->ic * l->kh * l->kw));
-        float *w = (float *)(void *)p, *bias = (float *)(void *)(p + rounded(bytes));
-        t_random(w, bytes / sizeof *w, (float)scale, &seed);
-        t_random(bias, (size_t)l->oc, 0.1f, &seed);
-        params->weights[i] = (struct kn_weight){.w = w, .bias = bias};
-        p += rounded(bytes) + rounded((size_t)l->oc * sizeof *bias);
+        t_random((float *)p->w, bytes / sizeof(float), (float)scale, &seed);
+        t_random((float *)p->bias, (size_t)l->oc, 0.1f, &seed);
     }
+    return 0;
+}
+
+int t_params_pack(struct t_params *params, const struct kn_net *net, const char *layout)
+{
+    struct t_params packed;
+    if (lay_out(&packed, net, layout) != 0)
+        return -1;
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct kn_weight *from = &params->weights[i], *to = &packed.weights[i];
+        if (from->w == NULL)
+            continue;
+        kn_pack(layout, &net->layer[i], from->w, (void *)to->w);
+        memcpy((float *)to->bias, from->bias, (size_t)net->layer[i].oc * sizeof(float));
+    }
+    t_params_free(params);
+    *params = packed;
     return 0;
 }
 

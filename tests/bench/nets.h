@@ -37,6 +37,7 @@ struct t_params {
 };
 
 int t_params_new(struct t_params *params, const struct kn_net *net, uint64_t seed); /* 0 or -1 */
+int t_params_pack(struct t_params *params, const struct kn_net *net, const char *layout); /* same */
 void t_params_free(struct t_params *params);
 
 #endif

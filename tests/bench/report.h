@@ -1,0 +1,24 @@
+/* report.h: what resnet-bench measured, and how it is told. */
+#ifndef TESTS_BENCH_REPORT_H
+#define TESTS_BENCH_REPORT_H
+
+#include "kernels/kernels.h"
+
+struct t_result {
+    const struct kn_plan *plan;
+    const char *precision;
+    int threads, batch;
+    double peak_gflops; /* of the threads together; 0: not known */
+    int n_runs;
+    double min_ms, median_ms, p99_ms;
+    double layer_ms[KN_MAX_LAYERS]; /* medians */
+};
+
+/* Of n unsorted times; sorts them. */
+void t_result_times(struct t_result *result, double *ms, int n);
+double t_median(double *ms, int n);
+
+void t_report_text(const struct t_result *result, int layers);
+void t_report_json(const struct t_result *result, int layers);
+
+#endif
