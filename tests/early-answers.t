@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""An answer given without reading the body to its end becomes a 502 now and then. So: every early
+answer many times, with a body, and not one may be anything but itself."""
+
+import concurrent.futures
+
+import draw
+import tap
+import web
+from service import Service
+
+TIMES = 200
+CLIENTS = 4
+
+
+def cases():
+    """name, body, headers, path, status, code"""
+    good = draw.jpeg(comment_bytes=150_000)
+    cut, kind = web.multipart([("file", "a.jpg", "image/jpeg", good)])
+    unknown, unknown_kind = web.multipart([("photo", "a.jpg", "image/jpeg", good)])
+    large = draw.header_only(65500, 65500) + b"\0" * 150_000
+    return [
+        ("413 picture", large, {}, "/predict", 413, "image_too_large"),
+        ("413 body", b"x" * 400_000, {}, "/predict", 413, "body_too_large"),
+        ("415 small", b"hello" * 200, {}, "/predict", 415, "unsupported_media_type"),
+        ("415 large", b"hello" * 30_000, {}, "/predict", 415, "unsupported_media_type"),
+        ("415 encoding", good, {"Content-Encoding": "gzip"}, "/predict", 415, "unsupported_media_type"),
+        ("400 query", good, {}, "/predict?top_k=none", 400, "bad_request"),
+        ("400 form", cut[:-20], {"Content-Type": kind}, "/predict", 400, "bad_multipart"),
+        ("400 field", unknown, {"Content-Type": unknown_kind}, "/predict", 400, "bad_multipart"),
+        ("422 cut", good[:-300], {}, "/predict", 422, "image_undecodable"),
+        ("404 path", good, {}, "/nope", 404, "not_found"),
+        ("405 method", good, {}, "/health", 405, "method_not_allowed"),
+    ]
+
+
+def outcome(service, body, headers, path):
+    try:
+        answer = service.post(body, headers, path)
+        return answer.status, answer.code()
+    except web.Broken as error:
+        return "broken", str(error)
+
+
+def everything():
+    with Service(workers=2, RESNET_MAX_BODY="300k") as service:
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            for name, body, headers, path, status, code in cases():
+                jobs = [pool.submit(outcome, service, body, headers, path) for _ in range(TIMES)]
+                found = {}
+                for job in jobs:
+                    found[job.result()] = found.get(job.result(), 0) + 1
+                tap.equal(found, {(status, code): TIMES}, f"{name}: {TIMES} times, and nothing else")
+        tap.equal(service.post(draw.jpeg()).status, 200, "and a picture is still classified")
+
+
+tap.run(everything)
