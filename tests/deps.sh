@@ -4,7 +4,8 @@
 # Looking takes a few milliseconds, so there is no stamp that could be wrong.
 #
 #   tests/deps.sh [--print] build|demo|check ...
-#   --print  only say what is missing; exit 1 if anything is
+#   --print    only say what is missing; exit 1 if anything is
+#   --libfcgi  only see that libfcgi, where it is a package, has the fix of CVE-2025-23016
 set -eu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -105,6 +106,13 @@ install_as_root='
     fi
     get() { apt-get -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends install "$@"; }
     get "$@" 2>/dev/null >/dev/null || { apt-get -qq update || true; get "$@" >/dev/null; }'
+
+if [ "${1:-}" = --libfcgi ]; then
+    needed=$(list | awk '$2 == "fcgi" { print $3; exit }')
+    ! have_header fcgiapp.h || fcgi_is_safe "$needed" ||
+        die 1 "libfcgi is older than $needed and has CVE-2025-23016; upgrade it: apt-get install libfcgi-dev"
+    exit 0
+fi
 
 print=0
 [ "${1:-}" != --print ] || { print=1 && shift; }
