@@ -16,21 +16,14 @@ struct arena {
     int group_of[KN_MAX_LAYERS + 1]; /* by value */
 };
 
+/* -1: none, so it is the network's result. The features, which are copied out too, are what the
+ * last layer reads. */
 static int last_reader(const struct kn_net *net, int value)
 {
     int last = -1;
     for (int i = 0; i < net->n_layers; i++)
         if (net->layer[i].in == value || net->layer[i].residual == value)
             last = i;
-    return last;
-}
-
-/* The features are copied out after the last layer, so they live as long as the logits. */
-static int dies(const struct kn_net *net, const struct kn_layer *l, int at)
-{
-    int last = last_reader(net, l->out);
-    if (last < at || l->op == KN_AVGPOOL)
-        last = net->n_layers - 1;
     return last;
 }
 
@@ -49,7 +42,8 @@ static void make_groups(struct arena *a, const struct kn_net *net, const size_t 
             *g = (struct group){.first = i, .bytes = bytes[l->out]};
             a->group_of[l->out] = a->n++;
         }
-        g->last = dies(net, l, i);
+        int last = last_reader(net, l->out);
+        g->last = last < 0 ? net->n_layers - 1 : last;
     }
 }
 
