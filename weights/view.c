@@ -194,14 +194,14 @@ static int check_selftest(struct wt_view *view, struct wt_err *err)
 {
     const struct wt_rnm_header *h = view->header;
     uint64_t bytes = sizeof(struct wt_rnm_selftest) + (uint64_t)h->classes * sizeof(float);
-    const struct wt_rnm_selftest *s =
-        (const struct wt_rnm_selftest *)(view->base + h->selftest_offset);
 
     if (h->selftest_bytes != bytes || h->selftest_offset % 8 != 0 ||
         !inside(h->selftest_offset, bytes, sizeof(*h), h->head_bytes))
         return wt_fail(err, WT_EFORMAT,
                        "%s: a self-test of %" PRIu64 " bytes at %" PRIu64 ", expected %" PRIu64,
                        view->path, h->selftest_bytes, h->selftest_offset, bytes);
+    const struct wt_rnm_selftest *s =
+        (const struct wt_rnm_selftest *)(view->base + h->selftest_offset);
     if (s->n_stages != WT_RNM_STAGES || s->n_logits != h->classes)
         return wt_fail(err, WT_EFORMAT,
                        "%s: a self-test of %" PRIu32 " stages and %" PRIu32 " logits, expected %d "

@@ -1,0 +1,206 @@
+/* The golden self-test: it holds for every engine, and an altered weight is found where it is. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/weights-tiny.h"
+
+static const double tolerance = 1e-5;
+static const char layout[] = "f32.plain";
+
+static struct t_tiny tiny;
+static uint8_t *image;
+static size_t image_bytes;
+
+static int set_up(void **state)
+{
+    char directory[64], path[96];
+    struct wt_err err = {.text = ""};
+
+    (void)state;
+    t_tiny_new(&tiny);
+    t_directory(directory);
+    snprintf(path, sizeof(path), "%s/tiny.rnm", directory);
+    t_must(wt_pack_write(&tiny.pack, path, NULL, &err), &err);
+    image = t_slurp(path, &image_bytes);
+    unlink(path);
+    rmdir(directory);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    free(image);
+    t_tiny_free(&tiny);
+    return 0;
+}
+
+/* Opens those bytes and runs the self-test with that engine. */
+static int run(const uint8_t *bytes, const char *isa, kn_between_fn *between, void *ctx,
+               struct wt_err *err)
+{
+    struct kn_options options = {.isa = isa, .max_batch = 1, .max_threads = 2};
+    struct kn_err why = {.text = ""};
+    struct kn_plan *plan;
+    struct wt_model model;
+    struct t_memfd m;
+
+    t_memfd_new(&m, bytes, image_bytes);
+    t_must(wt_model_open(&model, m.path, layout, err), err);
+    if (kn_plan_new(&plan, &model.net, model.weights, &options, &why) != KN_OK)
+        fail_msg("%s", why.text);
+    int code = wt_selftest(&model, plan, tolerance, between, ctx, err);
+    kn_plan_free(plan);
+    wt_model_close(&model);
+    close(m.fd);
+    return code;
+}
+
+static void every_engine_passes(void **state)
+{
+    static const char *const engines[] = {"ref", "blas", NULL};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+        struct wt_err err = {.text = ""};
+        t_must(run(image, engines[i], NULL, NULL, &err), &err);
+    }
+}
+
+static int tensor_index(const char *name)
+{
+    const struct wt_rnm_header *h = (const struct wt_rnm_header *)image;
+    const struct wt_rnm_section *s = (const struct wt_rnm_section *)(image + h->sections_offset);
+    const struct wt_rnm_tensor *t = (const struct wt_rnm_tensor *)(image + s->tensors_offset);
+
+    for (uint32_t i = 0; i < s->n_tensors; i++)
+        if (strcmp(t[i].name, name) == 0)
+            return (int)i;
+    fail_msg("no tensor %s", name);
+    return -1;
+}
+
+/* Sets the first value of a tensor, mends the checksums, and expects a difference there. */
+static void alter(const char *tensor, float value, const char *where)
+{
+    uint8_t *bytes = malloc(image_bytes);
+    struct wt_err err = {.text = ""};
+
+    assert_non_null(bytes);
+    memcpy(bytes, image, image_bytes);
+    const struct wt_rnm_header *h = (const struct wt_rnm_header *)bytes;
+    const struct wt_rnm_section *s = (const struct wt_rnm_section *)(bytes + h->sections_offset);
+    const struct wt_rnm_tensor *t = (const struct wt_rnm_tensor *)(bytes + s->tensors_offset);
+    memcpy(bytes + s->offset + t[tensor_index(tensor)].offset, &value, sizeof(value));
+    t_fix_section(bytes, 0);
+    int code = run(bytes, "ref", NULL, NULL, &err);
+    free(bytes);
+    assert_int_equal(code, WT_ESELFTEST);
+    if (strstr(err.text, where) == NULL)
+        fail_msg("%s altered: expected \"%s\", found %s", tensor, where, err.text);
+}
+
+static void an_altered_weight_is_found_in_its_stage(void **state)
+{
+    (void)state;
+    alter("conv1.weight", 1.5f, "self-test: stem: expected a sum of ");
+    alter("conv1.bias", 0.2f, "self-test: stem: ");
+    alter("layer1.1.conv2.weight", 1.5f, "self-test: layer1: ");
+    alter("layer2.0.downsample.0.weight", 2.5f, "self-test: layer2: ");
+    alter("layer3.1.conv1.weight", 5, "self-test: layer3: ");
+    alter("layer4.0.conv2.bias", 1, "self-test: layer4: ");
+    alter("fc.weight", 1, "self-test: logit 0: expected ");
+    alter("fc.bias", 1, "self-test: logit 0: ");
+    alter("layer1.0.conv1.weight", NAN, "self-test: layer1: ");
+    alter("fc.bias", NAN, "self-test: logit 0: ");
+}
+
+struct counter {
+    int calls, last, stop_at;
+};
+
+static int count(void *ctx, int layer)
+{
+    struct counter *c = ctx;
+
+    assert_int_equal(layer, c->calls);
+    c->calls++;
+    c->last = layer;
+    return layer != c->stop_at;
+}
+
+static void the_callers_callback_ticks_and_stops(void **state)
+{
+    struct counter c = {.stop_at = -1};
+    struct wt_err err = {.text = ""};
+    int layers = tiny.folded.net.n_layers;
+
+    (void)state;
+    t_must(run(image, "blas", count, &c, &err), &err);
+    assert_int_equal(c.last, layers);
+    assert_int_equal(c.calls, layers + 1);
+    c = (struct counter){.stop_at = 5};
+    assert_int_equal(run(image, "blas", count, &c, &err), WT_ESELFTEST);
+    assert_int_equal(c.calls, 6);
+}
+
+static void seeds_name_inputs(void **state)
+{
+    struct wt_rnm_selftest *again, *other;
+    struct wt_err err = {.text = ""};
+    const struct wt_rnm_selftest *first = tiny.selftest;
+    size_t bytes = sizeof(*first) + first->n_logits * sizeof(float);
+
+    (void)state;
+    t_must(wt_selftest_compute(&again, &tiny.folded.net, tiny.folded.weights, &tiny.recipe, 1, NULL,
+                               &err),
+           &err);
+    t_must(wt_selftest_compute(&other, &tiny.folded.net, tiny.folded.weights, &tiny.recipe, 2, NULL,
+                               &err),
+           &err);
+    assert_memory_equal(again, first, bytes);
+    assert_memory_not_equal(other->stage, first->stage, sizeof(first->stage));
+    for (int s = 0; s < WT_RNM_STAGES; s++) {
+        assert_true(first->stage[s].magnitude > 0);
+        assert_true(first->stage[s].sum <= first->stage[s].magnitude);
+    }
+    free(again);
+    free(other);
+}
+
+static int stop_at_once(void *ctx, const char *what, double share)
+{
+    (void)ctx;
+    (void)what;
+    return share > 0.5;
+}
+
+static void packing_can_be_given_up(void **state)
+{
+    struct wt_progress progress = {.report = stop_at_once};
+    struct wt_rnm_selftest *selftest;
+    struct wt_err err = {.text = ""};
+
+    (void)state;
+    assert_int_equal(wt_selftest_compute(&selftest, &tiny.folded.net, tiny.folded.weights,
+                                         &tiny.recipe, 1, &progress, &err),
+                     WT_ESELFTEST);
+    assert_null(selftest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_engine_passes),
+        cmocka_unit_test(an_altered_weight_is_found_in_its_stage),
+        cmocka_unit_test(the_callers_callback_ticks_and_stops),
+        cmocka_unit_test(seeds_name_inputs),
+        cmocka_unit_test(packing_can_be_given_up),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
