@@ -1,0 +1,99 @@
+/* logsink.c: the one log file. Whatever we start writes into one pipe; we alone own the file and
+ * reopen it on USR1, so that no worker ever opens anything. With RESNET_LOG=stderr there is no
+ * pipe: a reader of stderr that stalls then stalls only who writes, never the supervisor.
+ *
+ * A line is at most PIPE_BUF bytes (fcgi/log.c), so lines do not mix in the pipe. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fcgi/log.h"
+#include "spawn/spawn.h"
+
+enum { PIPE_BYTES = 1 << 20, HELD_BYTES = 16 * PIPE_BUF };
+
+static int open_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+
+    if (fd < 0)
+        return -1;
+    int failed = dup2(fd, STDERR_FILENO) < 0;
+    close(fd);
+    return failed ? -1 : 0;
+}
+
+int spawn_logsink_open(struct spawn_log *log, const char *path, char text[SPAWN_TEXT_BYTES])
+{
+    int ends[2];
+
+    *log = (struct spawn_log){.read_fd = -1, .write_fd = -1};
+    log->is_file = strcmp(path, "stderr") != 0;
+    if (!log->is_file)
+        return 0;
+    snprintf(log->path, sizeof log->path, "%s", path);
+    log->held = malloc(HELD_BYTES);
+    if (!log->held || pipe2(ends, O_CLOEXEC) || open_file(path)) {
+        snprintf(text, SPAWN_TEXT_BYTES, "cannot open the log %.256s: %s; see RESNET_LOG", path,
+                 strerror(errno));
+        return FCGI_EXIT_CONFIG;
+    }
+    log->read_fd = ends[0];
+    log->write_fd = ends[1]; /* blocking for the workers: no line is dropped while we are busy */
+    fcntl(log->read_fd, F_SETFL, O_NONBLOCK);
+    fcntl(log->read_fd, F_SETPIPE_SZ, PIPE_BYTES); /* where not allowed, the default will do */
+    return 0;
+}
+
+void spawn_logsink_reopen(struct spawn_log *log)
+{
+    if (!log->is_file)
+        return;
+    if (open_file(log->path))
+        fcgi_log(FCGI_LOG_ERROR, "log_reopen", "path=%s reason=%s", log->path, strerror(errno));
+    else
+        fcgi_log(FCGI_LOG_INFO, "log_reopen", "path=%s", log->path);
+}
+
+/* A log that cannot be written is nobody's to answer for. */
+static void write_out(const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t written = write(STDERR_FILENO, bytes, n);
+        if (written <= 0 && errno != EINTR)
+            return;
+        if (written > 0) {
+            bytes += written;
+            n -= (size_t)written;
+        }
+    }
+}
+
+static void write_lines(struct spawn_log *log)
+{
+    const char *newline = memrchr(log->held, '\n', log->held_bytes);
+    size_t n = newline ? (size_t)(newline + 1 - log->held) : 0;
+
+    if (log->held_bytes == HELD_BYTES && !n)
+        n = HELD_BYTES; /* not a line of ours */
+    write_out(log->held, n);
+    log->held_bytes -= n;
+    memmove(log->held, log->held + n, log->held_bytes);
+}
+
+void spawn_logsink_pump(struct spawn_log *log)
+{
+    for (;;) {
+        ssize_t n = read(log->read_fd, log->held + log->held_bytes, HELD_BYTES - log->held_bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        log->held_bytes += (size_t)n;
+        write_lines(log);
+    }
+}

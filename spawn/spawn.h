@@ -1,0 +1,225 @@
+/* spawn.h: the supervisor. One process, one loop, one struct; nothing here knows what an image is.
+ *
+ * Every file adds one concern to struct spawn. The loop waits for signals, for readiness bytes, for
+ * control's questions and for the nearest deadline, then lets each concern act on what it sees. No
+ * function blocks. Times are CLOCK_MONOTONIC in nanoseconds.
+ */
+#ifndef SPAWN_SPAWN_H
+#define SPAWN_SPAWN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fcgi/config.h"
+#include "fcgi/scoreboard.h"
+
+enum {
+    SPAWN_MAX_WORKERS = (FCGI_BOARD_MAX_SLOTS - 2) / 2,
+    SPAWN_SETTLE_MS = 5000, /* a process that lives so long past readiness has started well */
+    SPAWN_PATH_BYTES = 4096 + 32,
+    SPAWN_TEXT_BYTES = 512, /* of a sentence that says why something cannot be */
+};
+
+/* ---- workers.c ------------------------------------------------------------------------------ */
+
+enum spawn_worker_state {
+    SPAWN_EMPTY,    /* the slot is free */
+    SPAWN_WAITING,  /* to be started at due_ns */
+    SPAWN_STARTING, /* runs, not ready; killed at due_ns */
+    SPAWN_READY,
+    SPAWN_LEAVING, /* was asked to leave; killed at due_ns */
+};
+
+struct spawn_worker {
+    struct fcgi_board_worker *page;
+    int page_fd;
+    enum spawn_worker_state state;
+    int generation;
+    pid_t pid;                     /* 0: no process */
+    int ready_fd;                  /* read end of the readiness pipe, -1: none */
+    int64_t due_ns;                /* INT64_MAX: never */
+    int64_t ready_ns;              /* when it became ready */
+    int failures;                  /* starts in a row that did not last */
+    enum fcgi_end end;             /* how it will have ended, if it is us who kill it */
+    bool doomed;                   /* end is set */
+    char reason[SPAWN_TEXT_BYTES]; /* its own sentence, when it could not start */
+};
+
+/* ---- sockets.c ------------------------------------------------------------------------------ */
+
+enum spawn_origin {
+    SPAWN_OWN,       /* bound here: ours to shut down and to unlink */
+    SPAWN_INHERITED, /* descriptor 0, handed over for good (spawn-fcgi -n) */
+    SPAWN_ACTIVATED, /* LISTEN_FDS: whoever made it keeps it, and the queue outlives us */
+};
+
+struct spawn_sockets {
+    int work_fd, shed_fd, ctl_fd; /* -1: not open */
+    enum spawn_origin origin;     /* of work_fd */
+};
+
+struct spawn_reload {
+    bool active, again; /* again: a HUP came meanwhile */
+    int generation;     /* that it starts */
+    int candidate;      /* slot of the new worker that is not ready yet, -1: none */
+    int replaced;       /* old workers asked to leave */
+    int killed;         /* candidates that somebody else killed */
+};
+
+/* The supervisor's side of resnet-control. */
+struct spawn_control {
+    pid_t pid;  /* 0: not running */
+    int ask_fd; /* SOCK_SEQPACKET; -1: none */
+    int failures;
+    int64_t start_ns, due_ns; /* due: to be started, or, when leaving, to be killed */
+    bool leaving;
+};
+
+struct spawn_log {
+    bool is_file;
+    int read_fd, write_fd; /* pipe of everything that we start, -1: stderr is inherited */
+    char path[4096];
+    char *held; /* what came down the pipe after the last newline */
+    size_t held_bytes;
+};
+
+struct spawn {
+    struct fcgi_config config;
+    char programs[SPAWN_PATH_BYTES]; /* directory of resnet-fcgi and resnet-control */
+    int lock_fd, signal_fd;
+    struct spawn_sockets sockets;
+    struct spawn_log log;
+
+    struct fcgi_board_main *board;
+    int board_fd; /* the pages' descriptors follow it, one a slot */
+    int n_workers, n_slots;
+    struct spawn_worker *workers; /* [n_slots] */
+    int generation;               /* newest that became ready; 1 while starting */
+    int last_generation;          /* newest that was tried */
+
+    struct spawn_reload reload;
+    struct spawn_control control;
+    bool draining, stopped_fast;
+    int64_t drain_due_ns;
+    bool done;
+    int exit_code;
+};
+
+static inline int64_t spawn_now_ns(void)
+{
+    return (int64_t)fcgi_scoreboard_now_ns();
+}
+
+static inline int64_t spawn_min_ns(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- rundir.c: the run directory, its lock and its pid file --------------------------------- */
+
+/* dir/name into path; -1 when it does not fit. */
+int spawn_rundir_path(const char *dir, const char *name, char path[SPAWN_PATH_BYTES]);
+/* Makes the directory if it is missing, takes the lock, writes lock and pid. Returns 0, or an exit
+ * code (75: another supervisor holds it, 78) with a sentence. */
+int spawn_rundir_lock(const char *dir, int *lock_fd, char text[SPAWN_TEXT_BYTES]);
+void spawn_rundir_release(const char *dir);
+/* The supervisor that holds dir's lock; 0: none. */
+pid_t spawn_rundir_holder(const char *dir);
+
+/* ---- sockets.c ------------------------------------------------------------------------------ */
+
+/* Looks for a listening socket handed over, before any descriptor is opened. Sets work_fd and
+ * origin. Returns 0 or an exit code with a sentence. */
+int spawn_sockets_adopt(struct spawn_sockets *sockets, char text[SPAWN_TEXT_BYTES]);
+/* Binds what was not adopted. From here on requests may queue. */
+int spawn_sockets_open(struct spawn_sockets *sockets, const char *dir, int backlog,
+                       char text[SPAWN_TEXT_BYTES]);
+uint64_t spawn_sockets_inode(int fd);
+void spawn_sockets_unlink(const struct spawn_sockets *sockets, const char *dir);
+
+/* ---- board.c -------------------------------------------------------------------------------- */
+
+/* Makes the main page and one page a slot, their descriptors in one row. 0, or -1 with errno. */
+int spawn_board_open(struct spawn *s);
+void spawn_board_close(struct spawn *s);
+void spawn_board_reason(struct spawn *s, const char *reason);
+
+/* ---- queue.c -------------------------------------------------------------------------------- */
+
+/* Connections waiting on the listening unix socket of that inode; -1: cannot be told. */
+int spawn_queue_depth(uint64_t inode);
+
+/* ---- process.c ------------------------------------------------------------------------------ */
+
+struct spawn_process {
+    const char *path;
+    char *const *argv;
+    int stdin_fd;        /* becomes descriptor 0 */
+    int stderr_fd;       /* becomes descriptor 2; -1: inherited */
+    const int *keep_fds; /* [n_keep], stay open under their numbers; all others close */
+    int n_keep;
+    int death_signal; /* sent to the child when we die */
+};
+
+/* fork + exec. The pid, or -1 with errno when there is no process. A program that cannot be exec'd
+ * logs why and exits 78. */
+pid_t spawn_process_start(const struct spawn_process *process);
+
+/* ---- workers.c ------------------------------------------------------------------------------ */
+
+int64_t spawn_workers_backoff_ms(int failures);
+void spawn_workers_start(struct spawn *s, int slot, int generation);
+/* Reads the readiness pipe of a slot. */
+void spawn_workers_hear(struct spawn *s, int slot);
+/* A child ended. False when it was not a worker. */
+bool spawn_workers_reaped(struct spawn *s, pid_t pid, int status);
+/* Asks a worker to leave, by `sig`; one that is not ready is killed, one that waits is dropped. */
+void spawn_workers_dismiss(struct spawn *s, int slot, int sig);
+void spawn_workers_kill(struct spawn *s, int slot, enum fcgi_end end);
+void spawn_workers_step(struct spawn *s, int64_t now_ns);
+int spawn_workers_count(const struct spawn *s, enum spawn_worker_state state);
+int64_t spawn_workers_due_ns(const struct spawn *s);
+
+/* ---- reload.c ------------------------------------------------------------------------------- */
+
+void spawn_reload_ask(struct spawn *s);
+void spawn_reload_step(struct spawn *s);
+void spawn_reload_ready(struct spawn *s, int slot);
+/* The candidate ended before it was ready. */
+void spawn_reload_failed(struct spawn *s, enum fcgi_end how, const char *why);
+void spawn_reload_stop(struct spawn *s);
+
+/* ---- drain.c -------------------------------------------------------------------------------- */
+
+void spawn_drain_begin(struct spawn *s);
+void spawn_drain_fast(struct spawn *s);
+/* A worker became ready during the drain. */
+void spawn_drain_ready(struct spawn *s, int slot);
+/* Whether requests may be waiting that only a new worker could answer. */
+bool spawn_drain_needs_worker(const struct spawn *s);
+void spawn_drain_step(struct spawn *s, int64_t now_ns);
+
+/* ---- control.c ------------------------------------------------------------------------------ */
+
+void spawn_control_start(struct spawn *s);
+/* Answers what control asks: that we answer at all is what it wants to know. */
+void spawn_control_hear(struct spawn *s);
+bool spawn_control_reaped(struct spawn *s, pid_t pid, int status);
+void spawn_control_dismiss(struct spawn *s);
+void spawn_control_step(struct spawn *s, int64_t now_ns);
+
+/* ---- logsink.c ------------------------------------------------------------------------------ */
+
+int spawn_logsink_open(struct spawn_log *log, const char *path, char text[SPAWN_TEXT_BYTES]);
+void spawn_logsink_reopen(struct spawn_log *log);
+/* Whole lines from the pipe to the file. */
+void spawn_logsink_pump(struct spawn_log *log);
+
+/* ---- loop.c --------------------------------------------------------------------------------- */
+
+/* Runs until drained. Returns the exit code. */
+int spawn_loop_run(struct spawn *s);
+int spawn_loop_signals(void);
+
+#endif
