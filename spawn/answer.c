@@ -1,0 +1,175 @@
+/* answer.c: from path and method to a whole answer. */
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgi/json.h"
+#include "fcgi/records.h"
+#include "spawn/answer.h"
+
+typedef void answer_fn(const struct spawn_scene *scene, const struct spawn_request *request,
+                       struct spawn_answer *answer);
+
+static const struct route {
+    const char *path;
+    answer_fn *fill; /* NULL: belongs to the workers, by POST */
+    bool needs_loop;
+} routes[] = {
+    {"/health", spawn_health_overall, true},
+    {"/health/live", spawn_health_live, true},
+    {"/health/ready", spawn_health_ready, false},
+    {"/health/startup", spawn_health_startup, false},
+    {"/status", spawn_status, false},
+    {"/predict", NULL, false},
+};
+
+static const struct route *find_route(const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (!strcmp(routes[i].path, path))
+            return &routes[i];
+    return NULL;
+}
+
+static bool is_reading(const char *method)
+{
+    return !strcmp(method, "GET") || !strcmp(method, "HEAD");
+}
+
+bool spawn_answer_needs_loop(const struct spawn_params *params)
+{
+    const struct route *route = find_route(params->uri);
+
+    return route && route->needs_loop && is_reading(params->method);
+}
+
+void spawn_answer_error(struct spawn_answer *answer, int status, const char *code,
+                        const struct spawn_request *request, const char *sentence)
+{
+    answer->status = status;
+    fcgi_buffer_text(&answer->body, "{\"success\":false,\"error\":");
+    fcgi_json_string(&answer->body, sentence);
+    fcgi_buffer_format(&answer->body, ",\"code\":\"%s\",\"request_id\":\"%s\"}\n", code,
+                       request->request_id);
+}
+
+/* ---- request -------------------------------------------------------------------------------- */
+
+static bool is_id(const char *text)
+{
+    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+
+    return n >= 8 && n < SPAWN_REQUEST_ID_BYTES && !text[n];
+}
+
+static struct spawn_request describe(struct spawn_scene *scene, const struct spawn_params *params)
+{
+    struct spawn_request request = {.path = params->uri,
+                                    .internal = !strcmp(params->listener, "internal")};
+    const char *id = is_id(params->request_id) ? params->request_id : params->nginx_id;
+
+    if (is_id(id))
+        snprintf(request.request_id, sizeof request.request_id, "%.128s", id);
+    else
+        snprintf(request.request_id, sizeof request.request_id, "control-%llu",
+                 (unsigned long long)++scene->n_ids);
+    return request;
+}
+
+/* ---- answer --------------------------------------------------------------------------------- */
+
+static const char *reason_phrase(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    default:
+        return "Service Unavailable";
+    }
+}
+
+static void fill_head(struct fcgi_buffer *head, const struct spawn_scene *scene,
+                      const struct spawn_request *request, const struct spawn_answer *answer)
+{
+    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
+
+    fcgi_buffer_format(head,
+                       "Status: %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                       "Cache-Control: no-store\r\nX-Request-ID: %s\r\nX-Served-By: %s/control\r\n",
+                       answer->status, reason_phrase(answer->status), answer->body.n,
+                       request->request_id, scene->host);
+    if (model)
+        fcgi_buffer_format(head, "X-Model: %.12s\r\n", model->model_sha256);
+    if (answer->retry_after_s)
+        fcgi_buffer_format(head, "Retry-After: %d\r\n", answer->retry_after_s);
+    if (answer->allow)
+        fcgi_buffer_format(head, "Allow: %s\r\n", answer->allow);
+    fcgi_buffer_text(head, "\r\n");
+}
+
+/* Frees the answer's body. */
+static void send_off(const struct spawn_scene *scene, const struct spawn_params *params,
+                     const struct spawn_request *request, struct spawn_answer *answer, uint16_t id,
+                     struct fcgi_buffer *wire)
+{
+    struct fcgi_buffer head = {0};
+
+    fill_head(&head, scene, request, answer);
+    if (!strcmp(params->method, "HEAD"))
+        fcgi_buffer_reset(&answer->body);
+    fcgi_records_answer(wire, id, &head, &answer->body);
+    wire->failed |= head.failed | answer->body.failed;
+    fcgi_buffer_free(&head);
+    fcgi_buffer_free(&answer->body);
+}
+
+static void refuse_path(const struct spawn_request *request, struct spawn_answer *answer)
+{
+    char sentence[320];
+
+    snprintf(sentence, sizeof sentence,
+             "There is nothing at %.200s; /health, /status and POST /predict are here.",
+             request->path);
+    spawn_answer_error(answer, 404, fcgi_error_code(FCGI_E_NOT_FOUND), request, sentence);
+}
+
+static void refuse_method(const struct route *route, const struct spawn_params *params,
+                          const struct spawn_request *request, struct spawn_answer *answer)
+{
+    char sentence[320];
+
+    answer->allow = route->fill ? "GET, HEAD" : "POST";
+    snprintf(sentence, sizeof sentence, "%.15s is not allowed at %s; expected %s.", params->method,
+             route->path, answer->allow);
+    spawn_answer_error(answer, 405, fcgi_error_code(FCGI_E_METHOD_NOT_ALLOWED), request, sentence);
+}
+
+void spawn_answer_control(struct spawn_scene *scene, const struct spawn_params *params, bool alive,
+                          uint16_t id, struct fcgi_buffer *wire)
+{
+    struct spawn_request request = describe(scene, params);
+    struct spawn_answer answer = {0};
+    const struct route *route = find_route(params->uri);
+
+    request.alive = alive;
+    if (!route)
+        refuse_path(&request, &answer);
+    else if (!route->fill || !is_reading(params->method))
+        refuse_method(route, params, &request, &answer);
+    else
+        route->fill(scene, &request, &answer);
+    send_off(scene, params, &request, &answer, id, wire);
+}
+
+void spawn_answer_shed(struct spawn_scene *scene, const struct spawn_params *params, uint16_t id,
+                       struct fcgi_buffer *wire)
+{
+    struct spawn_request request = describe(scene, params);
+    struct spawn_answer answer = {0};
+
+    spawn_shed(scene, &request, &answer);
+    send_off(scene, params, &request, &answer, id, wire);
+}

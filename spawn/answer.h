@@ -1,0 +1,76 @@
+/* answer.h: what resnet-control answers. health.c, status.c and shed.c fill a struct spawn_answer;
+ * answer.c picks who does, and turns it into bytes for nginx. */
+#ifndef SPAWN_ANSWER_H
+#define SPAWN_ANSWER_H
+
+#include "fcgi/buffer.h"
+#include "fcgi/errors.h"
+#include "spawn/pages.h"
+#include "spawn/record.h"
+
+enum { SPAWN_REQUEST_ID_BYTES = 129 };
+
+struct spawn_answer {
+    int status;        /* HTTP */
+    int retry_after_s; /* 0: no such header */
+    const char *allow; /* NULL: no such header */
+    struct fcgi_buffer body;
+};
+
+/* What answers are made from. */
+struct spawn_scene {
+    const struct spawn_pages *pages;
+    char host[65];
+    uint64_t n_ids; /* request ids made up here */
+    /* smoothed over the answers since it was last asked for */
+    uint64_t seen_answers, seen_work_us;
+    double service_us; /* 0: nothing is known yet */
+};
+
+/* One request, as far as an answer needs it. */
+struct spawn_request {
+    const char *path;
+    char request_id[SPAWN_REQUEST_ID_BYTES];
+    bool internal; /* came by the second listener */
+    bool alive;    /* the supervisor's loop has answered */
+};
+
+/* ---- answer.c ------------------------------------------------------------------------------- */
+
+/* Whether this path cannot be answered before the supervisor's loop was asked. */
+bool spawn_answer_needs_loop(const struct spawn_params *params);
+
+/* Fills wire with the whole FastCGI answer to a request on ctl.sock, or on shed.sock. */
+void spawn_answer_control(struct spawn_scene *scene, const struct spawn_params *params, bool alive,
+                          uint16_t id, struct fcgi_buffer *wire);
+void spawn_answer_shed(struct spawn_scene *scene, const struct spawn_params *params, uint16_t id,
+                       struct fcgi_buffer *wire);
+
+/* The common error body. */
+void spawn_answer_error(struct spawn_answer *answer, int status, const char *code,
+                        const struct spawn_request *request, const char *sentence);
+
+/* ---- health.c: /health, /health/live, /health/ready, /health/startup ------------------------ */
+
+void spawn_health_overall(const struct spawn_scene *scene, const struct spawn_request *request,
+                          struct spawn_answer *answer);
+void spawn_health_live(const struct spawn_scene *scene, const struct spawn_request *request,
+                       struct spawn_answer *answer);
+void spawn_health_ready(const struct spawn_scene *scene, const struct spawn_request *request,
+                        struct spawn_answer *answer);
+void spawn_health_startup(const struct spawn_scene *scene, const struct spawn_request *request,
+                          struct spawn_answer *answer);
+
+/* ---- status.c: /status ---------------------------------------------------------------------- */
+
+void spawn_status(const struct spawn_scene *scene, const struct spawn_request *request,
+                  struct spawn_answer *answer);
+
+/* ---- shed.c --------------------------------------------------------------------------------- */
+
+/* depth waiting requests, each of service_us, over n workers: when is it worth asking again? */
+int spawn_shed_retry_after_s(int depth, double service_us, int workers);
+void spawn_shed(struct spawn_scene *scene, const struct spawn_request *request,
+                struct spawn_answer *answer);
+
+#endif
