@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""TERM: what is accepted or queued is answered, what comes after is refused, exit code 0."""
+
+import errno
+import os
+import signal
+import threading
+
+import tap
+from supervisor import Supervisor, receive, send, wait_for
+
+
+def busy(s, n):
+    wait_for(lambda: sum(w["state"] == "busy" for w in s.status()["workers"]) == n, f"{n} busy")
+
+
+def refused(s):
+    try:
+        send(s.path("work.sock"), {"DOCUMENT_URI": "/"}).close()
+    except OSError as error:
+        return error.errno in (errno.ECONNREFUSED, errno.ENOENT)
+    return False
+
+
+def answers_what_is_queued(sig):
+    with Supervisor(workers=2) as s:
+        s.until()
+        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.5"}) for _ in range(2)]
+        busy(s, 2)
+        held += [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.1"}) for _ in range(10)]
+        s.signal(sig)
+        s.until("draining")
+        tap.ok(refused(s), "a request that comes after is refused at once")
+        ready, shed = s.get("/health/ready"), s.get("/predict", "POST", "shed.sock")
+        tap.ok(ready[0] == 503 and b"draining" in ready[2], "/health/ready: draining", ready)
+        tap.ok(shed[0] == 503 and b"draining" in shed[2], "shed: 503 draining", shed)
+        tap.ok(int(shed[1]["retry-after"]) > 0, "with Retry-After")
+        tap.equal(s.get("/health/live")[0], 200, "/health/live: still alive")
+        s.signal(sig)
+        tap.equal([receive(c)[0] for c in held], [200] * 12, "all that was queued is answered")
+        tap.equal(s.wait(), 0, "exit code 0")
+
+
+def by_term():
+    answers_what_is_queued(signal.SIGTERM)
+
+
+def by_quit():
+    answers_what_is_queued(signal.SIGQUIT)
+
+
+def by_resnet_ctl():
+    with Supervisor() as s:
+        s.until()
+        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.3"})
+        busy(s, 1)
+        result = s.run("resnet-ctl", "drain")
+        tap.equal((result.returncode, result.stdout), (0, "drained\n"), "resnet-ctl drain waits")
+        tap.equal(receive(held)[0], 200, "the request was answered")
+        tap.equal(s.wait(), 0, "exit code 0")
+
+
+def under_load():
+    with Supervisor(workers=2) as s:
+        s.until()
+        answers, lost = [], []
+        ended = threading.Event()
+
+        def ask():
+            while not ended.is_set():
+                try:
+                    connection = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.02"})
+                except OSError:
+                    return  # refused before anything was sent: nginx would ask elsewhere
+                try:
+                    answers.append(receive(connection)[0])
+                except (OSError, ConnectionError) as error:
+                    lost.append(error)
+
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: len(answers) > 50, "answers")
+        s.signal(signal.SIGTERM)
+        tap.equal(s.wait(), 0, "exit code 0 under load")
+        ended.set()
+        for thread in threads:
+            thread.join(30)
+        tap.note(f"{len(answers)} answers")
+        tap.equal(lost, [], "no request that was taken is lost")
+
+
+def time_out():
+    with Supervisor(workers=1, environment={"RESNET_DRAIN_TIMEOUT": "500ms"}) as s:
+        s.until()
+        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/25"})
+        busy(s, 1)
+        s.signal(signal.SIGTERM)
+        tap.equal(s.wait(), 1, "a drain that takes too long is cut off: exit code 1")
+        tap.ok(s.logged("drain_timeout"), "and the log says so")
+        held.close()
+
+
+def while_starting():
+    with Supervisor(workers=1, mode="slow 0.5") as s:
+        held = wait_for(lambda: try_send(s), "work.sock")
+        s.signal(signal.SIGTERM)
+        tap.equal(receive(held)[0], 200, "a request queued before the first worker is answered")
+        tap.equal(s.wait(), 0, "exit code 0")
+    with Supervisor(workers=1, mode="hang") as s:
+        wait_for(lambda: s.try_status(), "/status")
+        s.signal(signal.SIGTERM)
+        tap.equal(s.wait(10), 0, "with nothing queued, a starting worker is not waited for")
+
+
+def try_send(s):
+    try:
+        return send(s.path("work.sock"), {"DOCUMENT_URI": "/"})
+    except OSError:
+        return None
+
+
+def worker_dies_meanwhile():
+    with Supervisor(workers=1) as s:
+        s.until()
+        first = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/20"})
+        busy(s, 1)
+        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/"}) for _ in range(3)]
+        pid = s.pids()[0]
+        s.signal(signal.SIGTERM)
+        s.until("draining")
+        os.kill(pid, signal.SIGKILL)
+        tap.equal([receive(c)[0] for c in held], [200] * 3, "a new worker answers the queue")
+        tap.equal(s.wait(), 0, "exit code 0")
+        first.close()
+
+
+tap.run(by_term, by_quit, by_resnet_ctl, under_load, time_out, while_starting,
+        worker_dies_meanwhile)  # fmt: skip

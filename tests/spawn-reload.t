@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""HUP: workers are replaced one by one; no request is lost; a bad new generation changes nothing."""
+
+import os
+import signal
+import threading
+import time
+
+import tap
+from supervisor import Clients, Supervisor, wait_for
+
+
+def generations(s):
+    return sorted(w["generation"] for w in s.status()["workers"] if w["state"] != "draining")
+
+
+def replaces_all_under_load():
+    with Supervisor(workers=3) as s:
+        s.until()
+        before = set(s.pids().values())
+        with Clients(s, 8, "/sleep/0.02") as clients:
+            end = time.monotonic() + tap.T
+            reloads = 0
+            while time.monotonic() < end or reloads < 2:
+                result = s.run("resnet-ctl", "reload")
+                tap.ok(result.returncode == 0, "resnet-ctl reload: 0", result.stderr)
+                reloads += 1
+        wait_for(lambda: len(s.pids()) == 3, "the old workers to leave")
+        tap.equal(generations(s), [reloads + 1] * 3, "all workers are of the newest generation")
+        tap.ok(not before & set(s.pids().values()), "none of them is an old process")
+        tap.note(f"{reloads} reloads, {len(clients.answers)} answers")
+        tap.equal(clients.errors, [], "no request was lost")
+        tap.equal({a[0] for a in clients.answers}, {200}, "and every answer is 200")
+
+
+def takes_the_program_on_disk():
+    with Supervisor(workers=2) as s:
+        s.until()
+        new = os.path.join(s.directory, "new.py")
+        with open(os.path.join(s.bin, "resnet-fcgi"), encoding="utf-8") as file:
+            text = file.read()
+        with open(new, "w", encoding="utf-8") as file:
+            file.write(text.replace('f"{who} {stdin}', 'f"{who} {stdin} new'))
+        s.install(new)
+        tap.ok(b"new" not in s.work()[2], "the old program answers")
+        tap.equal(s.run("resnet-ctl", "reload").returncode, 0, "reload")
+        tap.ok(b"new" in s.work()[2], "the new program answers")
+
+
+def bad_generation_changes_nothing():
+    with Supervisor(workers=2) as s:
+        s.until()
+        before = s.pids()
+        for mode, words in (
+            ("config", "does not want to start"),
+            ("fail", "does not want to start"),
+        ):
+            s.mode(mode)
+            result = s.run("resnet-ctl", "reload")
+            tap.equal(result.returncode, 1, f"{mode}: resnet-ctl reload says 1")
+            tap.ok(words in result.stderr, "and why, in the worker's words", result.stderr)
+            tap.ok(words in s.status()["reason"], "so does /status")
+            tap.ok(any(words in x for x in s.logged("reload_failed")), "and the log")
+            tap.equal(s.pids(), before, "the old workers are still there")
+            tap.equal(s.work()[0], 200, "and answer")
+        tap.equal(s.get("/health/ready")[0], 200, "ready all the time")
+        s.mode("ok")
+        tap.equal(s.run("resnet-ctl", "reload").returncode, 0, "then a good one")
+        tap.equal(s.status()["reason"], None, "clears the reason")
+
+
+def slow_generation_is_given_up():
+    with Supervisor(workers=1, environment={"RESNET_START_TIMEOUT": "1s"}) as s:
+        s.until()
+        s.mode("hang")
+        result = s.run("resnet-ctl", "reload")
+        tap.equal(result.returncode, 1, "a worker that is not ready in time")
+        tap.ok("RESNET_START_TIMEOUT" in result.stderr, "is reported", result.stderr)
+        tap.equal(s.work()[0], 200, "and not missed")
+
+
+def second_is_remembered_once():
+    with Supervisor(workers=1) as s:
+        s.until()
+        s.mode("slow 1")
+        for _ in range(5):
+            s.signal(signal.SIGHUP)
+            time.sleep(0.1)
+        wait_for(lambda: s.status()["reload"]["ok"] == 2, "the second reload")
+        time.sleep(1.5)
+        tap.equal(s.status()["reload"]["ok"], 2, "five HUPs during a reload are one more reload")
+        tap.equal(s.status()["generation"], 3, "generation 3")
+
+
+def during_the_start():
+    with Supervisor(workers=1, mode="slow 1") as s:
+        wait_for(lambda: s.try_status(), "/status")
+        s.signal(signal.SIGHUP)
+        s.until()
+        wait_for(lambda: s.status()["reload"]["ok"] == 1, "the reload")
+        tap.equal(s.status()["generation"], 2, "a HUP during the start is done after it")
+
+
+def worker_killed_during_reload():
+    with Supervisor(workers=2) as s:
+        s.until()
+        stop = threading.Event()
+
+        def kill():
+            while not stop.wait(0.3):
+                pids = [w["pid"] for w in s.status()["workers"] if w["state"] == "idle"]
+                if pids:
+                    os.kill(pids[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        for _ in range(5):
+            s.signal(signal.SIGHUP)
+            time.sleep(tap.T / 5)
+        stop.set()
+        killer.join()
+        wait_for(lambda: not s.status()["reload"]["active"], "the last reload")
+
+        def settled():
+            workers = s.status()["workers"]
+            return len(workers) == 2 and all(w["state"] == "idle" for w in workers)
+
+        wait_for(settled, "two idle workers")
+        tap.ok(True, "two workers are left, however they died")
+        tap.equal(s.status()["reload"]["failed"], 0, "no reload failed")
+
+
+tap.run(
+    replaces_all_under_load,
+    takes_the_program_on_disk,
+    bad_generation_changes_nothing,
+    slow_generation_is_given_up,
+    second_is_remembered_once,
+    during_the_start,
+    worker_killed_during_reload,
+)
