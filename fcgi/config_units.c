@@ -45,10 +45,11 @@ static int parse(const char *text, const struct unit *units, size_t n, int64_t *
     if (*text == '.') {
         if (!is_digit(*++text))
             return -1;
-        for (; is_digit(*text) && divisor < 1000000; text++) {
-            fraction = fraction * 10 + (*text - '0');
-            divisor *= 10;
-        }
+        for (; is_digit(*text); text++)
+            if (divisor < 1000000) {
+                fraction = fraction * 10 + (*text - '0');
+                divisor *= 10;
+            }
     }
     scale = find_scale(units, n, text);
     if (!scale || __builtin_mul_overflow(whole, scale, &whole) ||

@@ -186,7 +186,8 @@ void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
         if (stage_ns[i] >= 0)
             add_to_histogram(&page->stages[i], stage_ns[i]);
     add_to_histogram(&page->total, total_ns);
-    add64(&page->requests, 1);
+    if (code != FCGI_E_CANCELLED) /* nobody is answered */
+        add64(&page->requests, 1);
 }
 
 void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state)
