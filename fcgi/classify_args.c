@@ -108,6 +108,36 @@ static int takes_word(const char *flag)
            strcmp(flag, "--help") != 0 && strcmp(flag, "--version") != 0;
 }
 
+/* One of our own flags with a typing error in it. (The option table guesses among its own; none of
+ * its names is so near to one of ours.) */
+static const char *meant_own(const char *word)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+    for (int i = 0; i < N_OWN; i++)
+        if (fcgi_config_distance(name, own_flags[i].flag) <= 2)
+            return own_flags[i].flag;
+    return NULL;
+}
+
+/* A flag of the option table at argv[*i], with its value. */
+static int take_config(struct fcgi_classify_args *args, int argc, char **argv, int *i,
+                       int *config_argc, char text[256])
+{
+    const char *meant = meant_own(argv[*i]);
+    int word = takes_word(argv[*i]) && *i + 1 < argc;
+
+    if (meant != NULL) {
+        snprintf(text, 256, "unknown option \"%.80s\"; did you mean %s?", argv[*i], meant);
+        return FCGI_EXIT_USAGE;
+    }
+    args->config_argv[(*config_argc)++] = argv[*i];
+    if (word)
+        args->config_argv[(*config_argc)++] = argv[++*i];
+    return 0;
+}
+
 /* Sorts the words into our own flags, the option table's and paths. */
 static int split(struct fcgi_classify_args *args, int argc, char **argv, int *config_argc,
                  char text[256])
@@ -126,11 +156,7 @@ static int split(struct fcgi_classify_args *args, int argc, char **argv, int *co
             args->config_argv[(*config_argc)++] = "--model";
             args->config_argv[(*config_argc)++] = argv[++i];
         } else {
-            int word = takes_word(argv[i]) && i + 1 < argc;
-
-            args->config_argv[(*config_argc)++] = argv[i];
-            if (word)
-                args->config_argv[(*config_argc)++] = argv[++i];
+            code = take_config(args, argc, argv, &i, config_argc, text);
         }
     }
     for (i++; i < argc && code == 0; i++)

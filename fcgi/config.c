@@ -270,8 +270,7 @@ static int has_variable(const struct option *option)
     return option->help && option->kind != SWITCH;
 }
 
-/* Edits that turn a into b; names longer than 63 bytes are nobody's typing error. */
-static size_t distance(const char *a, const char *b)
+size_t fcgi_config_distance(const char *a, const char *b)
 {
     size_t row[64], n = strlen(b);
 
@@ -306,7 +305,7 @@ static const struct option *nearest(const char *name, int programs, int variable
         if (!o->help || !(o->programs & programs) || (variables && !has_variable(o)))
             continue;
         variable_name(o, spelled);
-        size_t d = distance(name, variables ? spelled : o->name);
+        size_t d = fcgi_config_distance(name, variables ? spelled : o->name);
         if (d < best_distance) {
             best_distance = d;
             best = o;

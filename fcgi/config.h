@@ -63,6 +63,10 @@ void fcgi_config_export(const struct fcgi_config *config);
 /* The options of a program as --help shows them, one block, without a heading. */
 void fcgi_config_help(FILE *out, int program);
 
+/* Edits that turn a into b, to guess what was meant. Names longer than 63 bytes are nobody's typing
+ * error: 64. */
+size_t fcgi_config_distance(const char *a, const char *b);
+
 /* "90s", "2m", "500ms", "1.5h", plain seconds -> milliseconds; "16MiB", "16m", "4096" -> bytes.
  * Return 0, or -1 when malformed or out of range. */
 int fcgi_config_duration(const char *text, int64_t *ms);

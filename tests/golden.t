@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 
+import service
 import tap
 
-BIN = os.path.join(os.environ.get("BUILD", "build"), "bin")
 DATA = os.path.join(os.environ.get("RESNET_SHARED", ""), "data")
 
 # Largest difference from the float64 logits as a share of their largest magnitude, the worst of
@@ -48,26 +48,20 @@ def table(name):
 
 
 class Classify:
-    """resnet-classify with the packed model, in a directory of its own."""
+    """resnet-classify with the packed model, and a directory for what it writes."""
 
-    def __init__(self, directory):
-        self.directory = directory
-        self.model = os.path.join(directory, "resnet50.rnm")
-        weights = os.path.join(DATA, "weights", "resnet50.safetensors")
-        pack = [os.path.join(BIN, "resnet-pack"), "pack", weights, "-o", self.model]
-        subprocess.run(pack, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    def __init__(self, model, directory):
+        self.model, self.directory = model, directory
 
     def path(self, name):
         return os.path.join(self.directory, name)
 
     def __call__(self, *arguments, **variables):
         """{file: [class ids, best first]}, exit code, what was said."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("RESNET_")}
-        isa = os.environ.get("RESNET_ISA")
-        environment.update({"RESNET_ISA": isa} if isa else {}, RESNET_MODEL=self.model, **variables)
         done = subprocess.run(
-            [os.path.join(BIN, "resnet-classify"), *arguments],
-            env=environment, capture_output=True, text=True,
+            [service.program("resnet-classify"), *arguments],
+            env=service.clean_environment(RESNET_MODEL=self.model, **variables),
+            capture_output=True, text=True,
         )  # fmt: skip
         found = {}
         for line in done.stdout.splitlines():
@@ -174,10 +168,11 @@ def extra(classify):
 
 
 def main():
-    if not os.path.isdir(DATA):
-        tap.skip_all("RESNET_SHARED names no directory with data/: no weights, no photographs")
+    model = service.real_model()
+    if model is None:
+        tap.skip_all("RESNET_SHARED has no data/: no weights, no photographs")
     with tempfile.TemporaryDirectory(prefix="golden-") as directory:
-        classify = Classify(directory)
+        classify = Classify(model, directory)
         tests = [inputs, tensors, photographs, variants, extra]
         tap.run(*(named(test, classify) for test in tests))
 
