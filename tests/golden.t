@@ -167,13 +167,19 @@ def extra(classify):
     tap.equal(len(found), len(os.listdir(directory)) - len(refused), "all others are classified")
 
 
+def drawing(classify):
+    demo = os.path.join(service.TOP, "tests", "fixtures", "demo.jpg")
+    found, _, said = classify("-k", "1", demo)
+    tap.ok(found.get(demo) == [607], "the drawing of make demo is a jack-o'-lantern", said)
+
+
 def main():
     model = service.real_model()
     if model is None:
         tap.skip_all("RESNET_SHARED has no data/: no weights, no photographs")
     with tempfile.TemporaryDirectory(prefix="golden-") as directory:
         classify = Classify(model, directory)
-        tests = [inputs, tensors, photographs, variants, extra]
+        tests = [inputs, tensors, photographs, variants, extra, drawing]
         tap.run(*(named(test, classify) for test in tests))
 
 

@@ -18,5 +18,11 @@ resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c net
 resnet-bench_libs   := libfcgi-app.a libweights.a libkernels.a
 resnet-bench_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 
+# Draws tests/fixtures/demo.jpg, which make demo classifies.
+test_programs += draw-demo
+draw-demo_src    := tests/fixtures/draw_demo.c
+draw-demo_libs   :=
+draw-demo_ldlibs := -ljpeg -lm
+
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)
