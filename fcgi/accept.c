@@ -25,6 +25,8 @@ static void leave_signals(sigset_t *set)
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGQUIT);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGUSR1); /* what multiwatch says */
+    sigaddset(set, SIGUSR2);
 }
 
 void fcgi_accept_block_signals(void)
@@ -174,11 +176,17 @@ static void set_timeouts(int fd, int timeout_ms)
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
-int fcgi_accept_must_leave(const struct fcgi_accept *accept)
+int fcgi_accept_must_leave(struct fcgi_accept *accept)
 {
-    struct pollfd signals = {.fd = accept->signal_fd, .events = POLLIN};
+    struct signalfd_siginfo info;
 
-    return poll(&signals, 1, 0) > 0;
+    while (read(accept->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGUSR2)
+            accept->leaves_when_empty = 1;
+        else
+            accept->leaves = 1;
+    }
+    return accept->leaves;
 }
 
 /* Out of descriptors or memory: the request stays in the queue, for a worker that has some. */
@@ -190,38 +198,49 @@ static void nap(int error)
     poll(NULL, 0, NAP_MS);
 }
 
-/* A connection, -1 to wait for another, -2 to leave. */
+static int is_shut_down(int listen_fd)
+{
+    struct pollfd listener = {.fd = listen_fd, .events = POLLRDHUP};
+
+    return poll(&listener, 1, 0) > 0;
+}
+
+enum { WAIT = -1, LEAVE = -2 };
+
+/* A connection, or WAIT for another, or LEAVE. After shutdown(SHUT_RD) the listening socket is
+ * readable for ever, and accept() still says EAGAIN once its queue is empty: only what was known
+ * before tells that nothing will come. */
 static int take(struct fcgi_accept *accept, uint64_t *accepted_ns)
 {
+    int is_last = accept->leaves_when_empty || is_shut_down(accept->listen_fd);
     int fd = accept4(accept->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd < 0) {
-        /* EINVAL: shut down, and nothing is queued any more */
-        if (errno == EINVAL)
-            return -2;
+        if (errno == EINVAL || (errno == EAGAIN && is_last))
+            return LEAVE;
         if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
             nap(errno);
-        return -1;
+        return WAIT;
     }
     *accepted_ns = fcgi_scoreboard_now_ns();
     set_timeouts(fd, accept->timeout_ms);
     if (wait_for_head(accept, fd, *accepted_ns))
         return fd;
     close(fd);
-    return -1;
+    return WAIT;
 }
 
 int fcgi_accept_next(struct fcgi_accept *accept, uint64_t *accepted_ns)
 {
     for (;;) {
         struct epoll_event event;
-        int n = epoll_wait(accept->epoll_fd, &event, 1, -1);
+        int n = epoll_wait(accept->epoll_fd, &event, 1, accept->leaves_when_empty ? 0 : -1);
         if (n < 0 && errno != EINTR)
             nap(errno);
         if (fcgi_accept_must_leave(accept))
             return -1;
-        int fd = n > 0 ? take(accept, accepted_ns) : -1;
-        if (fd != -1)
+        int fd = n > 0 || accept->leaves_when_empty ? take(accept, accepted_ns) : WAIT;
+        if (fd != WAIT)
             return fd < 0 ? -1 : fd;
     }
 }

@@ -18,11 +18,14 @@ struct fcgi_accept {
     int epoll_fd; /* the two above */
     int peer_fd;  /* an epoll too: the connection whose parameters are awaited */
     int timeout_ms;
-    uint8_t *head; /* [FCGI_RECORDS_MAX_HEAD] looked at, not taken, from a connection */
+    int leaves;            /* TERM, QUIT, INT or USR1 came */
+    int leaves_when_empty; /* USR2 came */
+    uint8_t *head;         /* [FCGI_RECORDS_MAX_HEAD] looked at, not taken, from a connection */
 };
 
-/* Blocks every signal that may be blocked, for this thread and those started later: TERM, QUIT and
- * INT become events. Call before anything else starts. */
+/* Blocks every signal that may be blocked, for this thread and those started later: TERM, QUIT,
+ * INT, USR1 (leave) and USR2 (leave when nothing is queued) become events. Call before anything
+ * else starts. */
 void fcgi_accept_block_signals(void);
 
 /* listen_fd: a listening unix socket; becomes non-blocking, stays the caller's.
@@ -32,11 +35,12 @@ void fcgi_accept_close(struct fcgi_accept *accept);
 
 /* Waits, without time limit and at no cost, for a connection whose parameters are all there.
  * Returns its descriptor (the caller's; with time-outs on reading and writing), or -1 when it is
- * time to leave: a signal came, or the listening socket was shut down and its queue is empty.
+ * time to leave: a signal came, or the queue is empty after USR2, or after the listening socket was
+ * shut down.
  * accepted_ns: CLOCK_MONOTONIC, when the connection was taken. */
 int fcgi_accept_next(struct fcgi_accept *accept, uint64_t *accepted_ns);
 
 /* Whether a signal to leave has come meanwhile. Does not wait. */
-int fcgi_accept_must_leave(const struct fcgi_accept *accept);
+int fcgi_accept_must_leave(struct fcgi_accept *accept);
 
 #endif

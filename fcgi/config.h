@@ -32,7 +32,7 @@ struct fcgi_config {
     int log_json;
     int sandbox;
 
-    /* flags of every program, and resnet-spawn's -t: what is asked for instead of running */
+    /* flags of every program, and -t: what is asked for instead of running */
     int help, version, test;
 
     /* not for people: set by resnet-spawn on the command line of what it starts; -1: not given */

@@ -1,6 +1,7 @@
 /* worker_main.c: resnet-fcgi, one FastCGI worker on descriptor 0. */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -36,16 +37,44 @@ static int fail(int code, const char *text)
     return code;
 }
 
-/* The worker does not outlive its supervisor, whose death makes a TERM of us. One that died before
- * this call is noticed by the byte that nobody can read any more. */
+/* When the supervisor dies, the queue is served to its end: another one has a socket of its own.
+ * One that died before this call is noticed by the byte that nobody can read any more. */
 static int tell_ready(const struct fcgi_config *config)
 {
     if (config->ready_fd < 0)
         return 0;
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) || write(config->ready_fd, "R", 1) != 1)
+    if (prctl(PR_SET_PDEATHSIG, SIGUSR2) || write(config->ready_fd, "R", 1) != 1)
         return -1;
     close(config->ready_fd);
     return 0;
+}
+
+/* More than one byte is the reason why there will be no worker. */
+static void tell_reason(const struct fcgi_config *config, const char *text)
+{
+    if (config->ready_fd >= 0 && write(config->ready_fd, text, strlen(text)) < 0)
+        fcgi_log(FCGI_LOG_WARN, "start_failed", "reason=%s", "the supervisor has gone");
+}
+
+/* resnet-spawn -t: everything that a worker opens but the socket and the scoreboard. */
+static int test(const struct fcgi_config *config)
+{
+    static struct fcgi_classifier classifier;
+    struct fcgi_classifier_options options = {
+        .path = config->model,
+        .isa = config->isa[0] ? config->isa : NULL,
+        .precision = config->precision,
+        .max_images = config->max_images,
+        .max_threads = config->threads == FCGI_AUTO ? 1 : config->threads,
+    };
+    char text[512];
+
+    if (fcgi_classifier_open(&classifier, &options, NULL, text))
+        return fail(FCGI_EXIT_CONFIG, text);
+    printf("configuration and model are good: %s, %s, %.12s\n", classifier.model.name,
+           config->precision, classifier.model.sha256);
+    fcgi_classifier_close(&classifier);
+    return FCGI_EXIT_OK;
 }
 
 static int serve(const struct fcgi_config *config)
@@ -55,6 +84,7 @@ static int serve(const struct fcgi_config *config)
     int code = fcgi_worker_open(&worker, config, STDIN_FILENO, text);
 
     if (code) {
+        tell_reason(config, text);
         fail(code, text);
     } else if (tell_ready(config)) {
         code = fail(FCGI_EXIT_TRY_LATER, "the supervisor has gone");
@@ -95,5 +125,5 @@ int main(int argc, char **argv)
         fcgi_config_load(&config, FCGI_FOR_WORKER, argc, argv, &rest, warn, text);
     if (!kn_blas_is_serial())
         warn("OpenBLAS is not the serial build: its threads will compete with the workers");
-    return serve(&config);
+    return config.test ? test(&config) : serve(&config);
 }

@@ -135,16 +135,6 @@ static void a_management_record(void **state)
     close(bad);
 }
 
-static void take_signal(void)
-{
-    sigset_t set;
-    int number;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigwait(&set, &number);
-}
-
 /* A signal that comes while nobody waits is not lost, and the queue is left to others. */
 static void leave_when_told(void **state)
 {
@@ -156,11 +146,28 @@ static void leave_when_told(void **state)
     raise(SIGTERM);
     assert_true(fcgi_accept_must_leave(&waiter));
     assert_int_equal(fcgi_accept_next(&waiter, &accepted_ns), -1);
-    take_signal();
+    waiter.leaves = 0;
     int fd = fcgi_accept_next(&waiter, &accepted_ns);
     assert_true(fd >= 0);
     close(fd);
     close(queued);
+}
+
+/* What a worker hears when its supervisor dies. */
+static void leave_when_empty(void **state)
+{
+    uint64_t accepted_ns;
+    int queued[] = {connect_and_send(sizeof head), connect_and_send(sizeof head)};
+
+    (void)state;
+    raise(SIGUSR2);
+    for (int i = 0; i < 2; i++) {
+        int fd = fcgi_accept_next(&waiter, &accepted_ns);
+        assert_true(fd >= 0);
+        close(fd);
+        close(queued[i]);
+    }
+    assert_int_equal(fcgi_accept_next(&waiter, &accepted_ns), -1);
 }
 
 /* The supervisor's way to end: what is queued is served, then it is over. */
@@ -206,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(slow_but_in_time, open_listener, close_listener),
         cmocka_unit_test_setup_teardown(a_management_record, open_listener, close_listener),
         cmocka_unit_test_setup_teardown(leave_when_told, open_listener, close_listener),
+        cmocka_unit_test_setup_teardown(leave_when_empty, open_listener, close_listener),
         cmocka_unit_test_setup_teardown(a_socket_shut_down, open_listener, close_listener),
         cmocka_unit_test(only_a_listening_unix_socket),
     };

@@ -132,7 +132,7 @@ static void wrong_flags(void **state)
     assert_int_equal(load(FCGI_FOR_WORKER, "--help=1", NULL, NULL, NULL), FCGI_EXIT_USAGE);
     assert_int_equal(load(FCGI_FOR_SPAWN, "--workers", "0", NULL, NULL), FCGI_EXIT_USAGE);
     assert_string_equal(text,
-                        "--workers: expected a whole number from 1 to 512, or auto, found \"0\"");
+                        "--workers: expected a whole number from 1 to 255, or auto, found \"0\"");
     assert_int_equal(load(FCGI_FOR_SPAWN, "--exif", "rotate", NULL, NULL), FCGI_EXIT_USAGE);
     assert_string_equal(text, "--exif: expected one of apply|ignore, or recipe, found \"rotate\"");
     assert_int_equal(load(FCGI_FOR_SPAWN, "--precision=fp16", NULL, NULL, NULL), FCGI_EXIT_USAGE);
