@@ -125,7 +125,7 @@ static void wrong_flags(void **state)
     assert_int_equal(load(FCGI_FOR_WORKER, "--xyzzy", NULL, NULL, NULL), FCGI_EXIT_USAGE);
     assert_string_equal(text, "unknown option \"--xyzzy\"; --help lists them");
     assert_int_equal(load(FCGI_FOR_WORKER, "--backlog", "3", NULL, NULL), FCGI_EXIT_USAGE);
-    assert_int_equal(load(FCGI_FOR_WORKER, "-t", NULL, NULL, NULL), FCGI_EXIT_USAGE);
+    assert_int_equal(load(FCGI_FOR_CLASSIFY, "-t", NULL, NULL, NULL), FCGI_EXIT_USAGE);
     assert_int_equal(load(FCGI_FOR_WORKER, "--max-body", NULL, NULL, NULL), FCGI_EXIT_USAGE);
     assert_string_equal(text, "--max-body needs a value");
     assert_int_equal(load(FCGI_FOR_WORKER, "--max-body=", NULL, NULL, NULL), FCGI_EXIT_USAGE);
