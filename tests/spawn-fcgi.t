@@ -66,12 +66,13 @@ class Alone:
     def __exit__(self, kind, *_):
         if kind:
             tap.note(service.tail(self.log))
-        self.nginx.stop()
+        if self.nginx.process:
+            self.nginx.stop()
+        if self.process.poll() is None:  # multiwatch and resnet-spawn end their workers themselves
+            self.process.terminate()
+            self.process.wait(service.STOP_S)
         for pid in self.pids():
             os.kill(pid, signal.SIGTERM)
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait(service.STOP_S)
         service.until(lambda: not self.pids(), service.STOP_S, "the workers' end")
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -41,11 +41,11 @@ def wrong_symbols(archive, name):
     return sorted(s for s in needed if MUST_NOT[name].fullmatch(s))
 
 
-def wrong_includes(text, folder, is_main=False):
-    """A program's main file is above all folders in one thing: every program tells its version."""
+def wrong_includes(text, folder, of_a_program=False):
+    """A program's own files are above all folders in one thing: every program tells its version."""
     found = re.findall(r'^\s*#\s*include\s+"(([a-z]+)/[^"]*)"', text, re.MULTILINE)
     wrong = {whole for whole, first in found if first not in MAY_INCLUDE[folder]}
-    return sorted(wrong - ({"fcgi/version.h"} if is_main else set()))
+    return sorted(wrong - ({"fcgi/version.h"} if of_a_program else set()))
 
 
 def archives():
@@ -54,14 +54,23 @@ def archives():
         tap.equal(wrong, [], f"{name}: nothing from above, nothing foreign")
 
 
+def members():
+    """Stems of all objects in archives; what is not there belongs to a program alone."""
+    names = (name for name in ("libkernels.a", *MUST_NOT))
+    lists = (objects.output("ar", "t", os.path.join(objects.BUILD, name)) for name in names)
+    return {line.removesuffix(".o") for text in lists for line in text.split()}
+
+
 def includes():
+    in_archives = members()
     for folder in MAY_INCLUDE:
         paths = sources.files((".c", ".h"), [folder])
-        wrong = [
-            (path, found)
-            for path in paths
-            if (found := wrong_includes(sources.read(path), folder, path.endswith("_main.c")))
-        ]
+        wrong = []
+        for path in paths:
+            stem, kind = os.path.splitext(os.path.basename(path))
+            of_a_program = kind == ".c" and stem not in in_archives
+            if found := wrong_includes(sources.read(path), folder, of_a_program):
+                wrong.append((path, found))
         tap.ok(paths, f"{folder}: there are files")
         tap.equal(wrong, [], f"{folder}: includes nothing from above")
 
