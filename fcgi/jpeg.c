@@ -164,6 +164,10 @@ static int find_orientation(const uint8_t *bytes, size_t n)
             at++;
             continue;
         }
+        if (marker == 0x01 || (marker >= JPEG_RST0 && marker <= JPEG_RST0 + 7)) {
+            at += 2; /* these have no length */
+            continue;
+        }
         if (marker == 0xda || marker == 0xd9)
             return 1;
         length = (size_t)bytes[at + 2] << 8 | bytes[at + 3];

@@ -27,6 +27,15 @@ static int crop_of(const uint8_t *bytes, size_t n, const struct fcgi_image_limit
     return code;
 }
 
+static struct t_bytes made(int w, int h, const struct t_jpeg *kind)
+{
+    struct t_image drawn = t_image_draw(w, h, 5);
+    struct t_bytes jpeg = t_jpeg_make(&drawn, kind);
+
+    free(drawn.rgb);
+    return jpeg;
+}
+
 static const struct {
     const char *name;
     struct t_jpeg kind;
@@ -96,6 +105,36 @@ static void every_kind(void **state)
             check_kind(k, sizes[i][0], sizes[i][1]);
 }
 
+/* Before the EXIF segment: another APP1, markers without length, fill bytes, a second EXIF after.
+ */
+static void exif_among_other_segments(void **state)
+{
+    static const uint8_t before[] = {0xff, 0xe1, 0,    9,    'h',  't', 't', 'p',  ':',  '/',
+                                     0,    0xff, 0xd3, 0xff, 0x01, 0,   7,   0xff, 0xff, 0xff};
+    static const uint8_t after[] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0,    0, 'I', 'I',
+                                    42,   0,    8, 0,  0,   0,   1,   0,   0x12, 1, 3,   0,
+                                    1,    0,    0, 0,  3,   0,   0,   0,   0,    0, 0,   0};
+    struct t_bytes jpeg = made(61, 43, &(struct t_jpeg){.orientation = 6});
+    size_t exif = t_jpeg_find(&jpeg, 0xe1, 2), n = jpeg.n + sizeof(before) + sizeof(after);
+    uint8_t *more = malloc(n), *at = more;
+    struct fcgi_image_info info;
+    struct fcgi_err err;
+
+    (void)state;
+    at = (uint8_t *)memcpy(at, jpeg.p, exif) + exif;
+    at = (uint8_t *)memcpy(at, before, sizeof(before)) + sizeof(before);
+    at = (uint8_t *)memcpy(at, jpeg.p + exif, sizeof(after)) + sizeof(after); /* as long */
+    at = (uint8_t *)memcpy(at, after, sizeof(after)) + sizeof(after);
+    memcpy(at, jpeg.p + exif + sizeof(after), jpeg.n - exif - sizeof(after));
+    assert_int_equal(fcgi_image_probe(more, n, &info, &err), FCGI_E_OK);
+    assert_int_equal(info.orientation, 6);
+    more[exif + sizeof(before) + 4] = 'e'; /* no longer Exif: the second one counts */
+    assert_int_equal(fcgi_image_probe(more, n, &info, &err), FCGI_E_OK);
+    assert_int_equal(info.orientation, 3);
+    free(more);
+    free(jpeg.p);
+}
+
 static void ignore_exif(void **state)
 {
     struct t_image drawn = t_image_draw(61, 43, 1);
@@ -132,15 +171,6 @@ static void refuse(const struct t_bytes *bytes, const struct fcgi_image_limits *
     if (strstr(err.text, says) == NULL)
         fail_msg("expected a sentence with \"%s\", got \"%s\"", says, err.text);
     assert_memory_equal(crop, before, sizeof(crop)); /* whole or not at all */
-}
-
-static struct t_bytes made(int w, int h, const struct t_jpeg *kind)
-{
-    struct t_image drawn = t_image_draw(w, h, 5);
-    struct t_bytes jpeg = t_jpeg_make(&drawn, kind);
-
-    free(drawn.rgb);
-    return jpeg;
 }
 
 /* Whatever the kind, and also where the rows that are missing are not needed for the crop. */
@@ -366,17 +396,12 @@ static void ticks_and_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind),
-        cmocka_unit_test(ignore_exif),
-        cmocka_unit_test(truncated_anywhere),
-        cmocka_unit_test(trailing_garbage),
-        cmocka_unit_test(headers_that_claim),
-        cmocka_unit_test(components),
-        cmocka_unit_test(unsupported_process),
-        cmocka_unit_test(scan_bomb),
-        cmocka_unit_test(memory_from_the_header),
-        cmocka_unit_test(any_byte_damaged),
-        cmocka_unit_test(ticks_and_stops),
+        cmocka_unit_test(every_kind),       cmocka_unit_test(exif_among_other_segments),
+        cmocka_unit_test(ignore_exif),      cmocka_unit_test(truncated_anywhere),
+        cmocka_unit_test(trailing_garbage), cmocka_unit_test(headers_that_claim),
+        cmocka_unit_test(components),       cmocka_unit_test(unsupported_process),
+        cmocka_unit_test(scan_bomb),        cmocka_unit_test(memory_from_the_header),
+        cmocka_unit_test(any_byte_damaged), cmocka_unit_test(ticks_and_stops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
