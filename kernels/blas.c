@@ -66,8 +66,9 @@ static int strip_rows(const struct kn_layer *l)
     return rows > (size_t)l->oh ? l->oh : (int)rows;
 }
 
-size_t kn_blas_conv_scratch(const struct kn_layer *l)
+size_t kn_blas_conv_scratch(const struct kn_layer *l, int threads)
 {
+    (void)threads;
     size_t pixels = (size_t)strip_rows(l) * (size_t)l->ow;
     return (size_t)l->ic * (size_t)(l->kh * l->kw) * pixels * sizeof(float);
 }

@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "kernels/engine.h"
+#include "kernels/f32.h"
 
-enum { MAX_ENGINES = 2 };
+enum { MAX_ENGINES = 4 };
 
 /* Best first. Filled once, by the first call. */
 static struct {
@@ -25,6 +26,9 @@ static struct kn_engine ref_engine(void)
         .algorithm = {[KN_CONV_1X1] = conv,
                       [KN_CONV_1X1_STRIDED] = conv,
                       [KN_CONV_3X3] = conv,
+                      [KN_CONV_3X3_MIDDLE] = conv,
+                      [KN_CONV_3X3_LARGE] = conv,
+                      [KN_CONV_STEM] = conv,
                       [KN_CONV_ANY] = conv,
                       [KN_POOL_MAX] = {"ref", kn_ref_maxpool, NULL},
                       [KN_POOL_AVG] = {"ref", kn_ref_avgpool, NULL},
@@ -42,20 +46,54 @@ static struct kn_engine blas_engine(void)
     a[KN_CONV_1X1] = (struct kn_algorithm){"sgemm", kn_blas_conv_1x1, NULL};
     a[KN_CONV_1X1_STRIDED] = im2col;
     a[KN_CONV_1X1_STRIDED].name = "gather+sgemm";
-    a[KN_CONV_3X3] = im2col;
-    a[KN_CONV_ANY] = im2col;
+    for (int kind = KN_CONV_3X3; kind <= KN_CONV_ANY; kind++)
+        a[kind] = im2col;
     a[KN_POOL_MAX] = (struct kn_algorithm){"rows", kn_pool_max, kn_pool_max_scratch};
     a[KN_CLASSIFIER] = (struct kn_algorithm){"sgemv", kn_blas_fc, NULL};
     return engine;
 }
 
+#if defined(__x86_64__)
+/* Blocked activations: it shares no row with the plain engines, but has one of every kind. */
+static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
+{
+    const struct kn_algorithm direct = {"direct", kn_f32_conv, kn_f32_conv_scratch};
+    const struct kn_algorithm f2 = {"winograd F(2,3)", kn_f32_winograd2, kn_f32_winograd2_scratch};
+    const struct kn_algorithm f4 = {"winograd F(4,3)", kn_f32_winograd4, kn_f32_winograd4_scratch};
+    return (struct kn_engine){
+        .isa = ops->isa,
+        .precision = "fp32",
+        .layout = "f32.n16",
+        .block = KN_F32_BLOCK,
+        .f32 = ops,
+        .algorithm = {[KN_CONV_1X1] = {"gemm", kn_f32_conv, kn_f32_conv_scratch},
+                      [KN_CONV_1X1_STRIDED] = {"gemm", kn_f32_conv, kn_f32_conv_scratch},
+                      [KN_CONV_3X3] = direct,
+                      [KN_CONV_3X3_MIDDLE] = f2,
+                      [KN_CONV_3X3_LARGE] = f4,
+                      [KN_CONV_STEM] = {"direct NCHW", kn_f32_stem, kn_f32_stem_scratch},
+                      [KN_CONV_ANY] = direct,
+                      [KN_POOL_MAX] = {"blocks", kn_f32_maxpool, NULL},
+                      [KN_POOL_AVG] = {"blocks", kn_f32_avgpool, NULL},
+                      [KN_CLASSIFIER] = {"gemv", kn_f32_conv, kn_f32_conv_scratch}},
+    };
+}
+#endif
+
 static void fill(void)
 {
     if (table.n > 0)
         return;
-    table.engine[0] = blas_engine();
-    table.engine[1] = ref_engine();
-    table.n = MAX_ENGINES;
+    int n = 0;
+#if defined(__x86_64__)
+    if (kn_cpu()->avx512)
+        table.engine[n++] = f32_engine(&kn_f32_ops_avx512);
+    if (kn_cpu()->avx2)
+        table.engine[n++] = f32_engine(&kn_f32_ops_avx2);
+#endif
+    table.engine[n++] = blas_engine();
+    table.engine[n++] = ref_engine();
+    table.n = n;
     size_t used = 0;
     for (int i = 0; i < table.n; i++)
         used += (size_t)snprintf(table.names + used, sizeof table.names - used, "%s%s",
@@ -83,7 +121,7 @@ const struct kn_engine *kn_dispatch(const char *isa, const char *precision, stru
     return NULL;
 }
 
-static enum kn_kind kind_of(const struct kn_layer *l)
+enum kn_kind kn_kind_of(const struct kn_layer *l)
 {
     switch (l->op) {
     case KN_MAXPOOL:
@@ -97,15 +135,21 @@ static enum kn_kind kind_of(const struct kn_layer *l)
     }
     if (l->kh == 1 && l->kw == 1 && l->pad == 0)
         return l->stride == 1 ? KN_CONV_1X1 : KN_CONV_1X1_STRIDED;
-    if (l->kh == 3 && l->kw == 3 && l->stride == 1)
-        return KN_CONV_3X3;
+    if (l->kh == 3 && l->kw == 3 && l->stride == 1 && l->pad == 1) {
+        long pixels = (long)l->oh * l->ow;
+        return pixels >= KN_LARGE_PIXELS    ? KN_CONV_3X3_LARGE
+               : pixels >= KN_MIDDLE_PIXELS ? KN_CONV_3X3_MIDDLE
+                                            : KN_CONV_3X3;
+    }
+    if (l->kh == 7 && l->kw == 7 && l->stride == 2)
+        return KN_CONV_STEM;
     return KN_CONV_ANY;
 }
 
 const struct kn_algorithm *kn_dispatch_layer(const struct kn_engine *engine,
                                              const struct kn_layer *layer)
 {
-    return &engine->algorithm[kind_of(layer)];
+    return &engine->algorithm[kn_kind_of(layer)];
 }
 
 const char *kn_plan_layout(const char *isa, const char *precision, struct kn_err *err)

@@ -9,34 +9,54 @@
 
 #include "kernels/kernels.h"
 
+struct kn_f32_ops;
+struct kn_threads;
+
 /* The kinds of layer that an engine may want different functions for. */
 enum kn_kind {
     KN_CONV_1X1,         /* stride 1, no padding */
     KN_CONV_1X1_STRIDED, /* no padding */
     KN_CONV_3X3,         /* stride 1 */
-    KN_CONV_ANY,         /* every other convolution: strided 3x3, the first 7x7 */
+    KN_CONV_3X3_MIDDLE,  /* the same, from KN_MIDDLE_PIXELS of output on */
+    KN_CONV_3X3_LARGE,   /* and from KN_LARGE_PIXELS on */
+    KN_CONV_STEM,        /* 7x7, stride 2: the first one, its input is NCHW in every engine */
+    KN_CONV_ANY,         /* every other convolution: strided 3x3 */
     KN_POOL_MAX,
     KN_POOL_AVG,
     KN_CLASSIFIER,
     KN_N_KINDS
 };
 
-/* One layer of one image. Activations are [c / block, h, w, block]: block 1 is plain NCHW, a larger
- * one keeps that many channels of a pixel together (c is then rounded up to a multiple of it). */
+/* Where one Winograd transform gives way to another (pack.c needs to know it too, so it is the same
+ * for every instruction set); tests/bench/README.md has the times. */
+enum { KN_MIDDLE_PIXELS = 10 * 10, KN_LARGE_PIXELS = 20 * 20 };
+
+enum kn_kind kn_kind_of(const struct kn_layer *layer);
+
+/* One layer of one image. Activations are [c / block, h + 2 halo, w + 2 halo, block]: block 1 is
+ * plain NCHW, a larger one keeps that many channels of a pixel together (c is then rounded up to a
+ * multiple of it, and what that adds is zero). Only blocked values have halos: zeros, which the
+ * layer that writes the value writes too. */
 struct kn_job {
     const struct kn_layer *layer;
+    const struct kn_engine *engine;
     const void *w;         /* in the engine's layout */
     const float *bias;     /* [oc] */
     const float *x;        /* [ic / block_x, ih, iw, block_x] */
     const float *residual; /* shaped like y, or NULL; either y itself or apart from it */
     float *y;              /* [oc / block_y, oh, ow, block_y], apart from x */
     int block_x, block_y;
-    void
-        *scratch; /* KN_ALIGN-aligned, as long as the algorithm asked for; nothing in it survives */
+    int halo_x, halo_y; /* px */
+    /* KN_ALIGN-aligned, as long as the algorithm asked for; nothing in it survives */
+    void *scratch;
+    struct kn_threads *threads; /* NULL: none but the caller's */
+    int width;                  /* how many of them to use, at least 1 */
+    const void *ahead;          /* weights that the next layer will read, or NULL */
+    size_t ahead_bytes;
 };
 
 typedef void kn_layer_fn(const struct kn_job *job);
-typedef size_t kn_scratch_fn(const struct kn_layer *layer);
+typedef size_t kn_scratch_fn(const struct kn_layer *layer, int threads);
 
 struct kn_algorithm {
     const char *name;
@@ -46,8 +66,9 @@ struct kn_algorithm {
 
 struct kn_engine {
     const char *isa, *precision;
-    const char *layout; /* of the weights */
-    int block;          /* of the activations, the network's input (always NCHW) apart */
+    const char *layout;           /* of the weights */
+    int block;                    /* of the activations, the network's input (always NCHW) apart */
+    const struct kn_f32_ops *f32; /* micro-kernels of a blocked engine, else NULL */
     struct kn_algorithm algorithm[KN_N_KINDS]; /* none is ever NULL */
 };
 
@@ -70,6 +91,12 @@ kn_scratch_fn kn_ref_conv_scratch;
 /* blas.c, pool.c, eltwise.c: block 1 only. */
 kn_layer_fn kn_blas_conv_1x1, kn_blas_conv_im2col, kn_blas_fc, kn_pool_max;
 kn_scratch_fn kn_blas_conv_scratch, kn_pool_max_scratch;
+
+/* conv_f32.c, winograd.c, pool_f32.c: block 16, any instruction set that fills engine->f32. */
+kn_layer_fn kn_f32_conv, kn_f32_stem, kn_f32_winograd2, kn_f32_winograd4, kn_f32_maxpool,
+    kn_f32_avgpool;
+kn_scratch_fn kn_f32_conv_scratch, kn_f32_stem_scratch, kn_f32_winograd2_scratch,
+    kn_f32_winograd4_scratch;
 
 /* y: [c, n] rows of `stride` floats; y = y + bias[c], then max(0, y) if relu. */
 void kn_eltwise_bias(float *y, const float *bias, int c, size_t n, size_t stride, int relu);

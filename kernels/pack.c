@@ -1,20 +1,110 @@
 /* pack.c: filters into the layout that an engine reads. A layout is named by what it is, not by who
- * reads it: "f32.plain" is dense [oc, ic, kh, kw]. */
+ * reads it:
+ *
+ *   f32.plain  dense [oc, ic, kh, kw]
+ *   f32.n16    panels of 16 output channels, zeros where oc or ic do not fill 16 (ic16: rounded up)
+ *              1x1 and strided filters, classifier  [panel][kh][kw][ic16][16]
+ *              the first layer                      [panel][ic][kh][kw][16]
+ *              3x3 of stride 1, by Winograd         [point][panel][ic16][16]
+ */
 #include <assert.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "kernels/blocked.h"
+#include "kernels/engine.h"
 
-size_t kn_pack_bytes(const char *layout, const struct kn_layer *layer)
+enum { BLOCK = KN_F32_BLOCK };
+
+/* m of F(m, 3), or 0: not by Winograd. */
+static int winograd_size(const struct kn_layer *l)
 {
-    if (strcmp(layout, "f32.plain") != 0 || (layer->op != KN_CONV && layer->op != KN_FC))
+    enum kn_kind kind = kn_kind_of(l);
+    return kind == KN_CONV_3X3_LARGE ? 4 : kind == KN_CONV_3X3_MIDDLE ? 2 : 0;
+}
+
+/* Inputs of one panel, points or taps included. */
+static size_t panel_inputs(const struct kn_layer *l)
+{
+    size_t size = (size_t)winograd_size(l), taps = (size_t)(l->kh * l->kw);
+    if (kn_kind_of(l) == KN_CONV_STEM)
+        return (size_t)l->ic * taps;
+    return (size_t)kn_blocked_blocks(l->ic) * BLOCK * (size ? (size + 2) * (size + 2) : taps);
+}
+
+size_t kn_pack_bytes(const char *layout, const struct kn_layer *l)
+{
+    if (l->op != KN_CONV && l->op != KN_FC)
         return 0;
-    return (size_t)layer->oc * (size_t)layer->ic * (size_t)(layer->kh * layer->kw) * sizeof(float);
+    if (strcmp(layout, "f32.plain") == 0)
+        return (size_t)l->oc * (size_t)l->ic * (size_t)(l->kh * l->kw) * sizeof(float);
+    if (strcmp(layout, "f32.n16") == 0)
+        return (size_t)kn_blocked_blocks(l->oc) * BLOCK * panel_inputs(l) * sizeof(float);
+    return 0;
+}
+
+/* Where tap t of filter (o, i) goes. */
+static size_t direct_place(const struct kn_layer *l, size_t o, size_t i, size_t t)
+{
+    size_t taps = (size_t)(l->kh * l->kw);
+    size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK;
+    size_t k = kn_kind_of(l) == KN_CONV_STEM ? i * taps + t : t * inputs + i;
+    return (o / BLOCK * panel_inputs(l) + k) * BLOCK + o % BLOCK;
+}
+
+static void pack_direct(const struct kn_layer *l, const float *oihw, float *out)
+{
+    for (size_t o = 0; o < (size_t)l->oc; o++)
+        for (size_t i = 0; i < (size_t)l->ic; i++)
+            for (size_t t = 0; t < (size_t)(l->kh * l->kw); t++)
+                out[direct_place(l, o, i, t)] = *oihw++;
+}
+
+/* G of F(2,3) and F(4,3): rows are points (winograd_f32.h). */
+static const double g2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+static const double g4[6][3] = {{1. / 4, 0, 0},
+                                {-1. / 6, -1. / 6, -1. / 6},
+                                {-1. / 6, 1. / 6, -1. / 6},
+                                {1. / 24, 1. / 12, 1. / 6},
+                                {1. / 24, -1. / 12, 1. / 6},
+                                {0, 0, 1}};
+
+/* u = G w G^T in double, rounded once. w: [3][3], u: n x n points, `step` floats apart */
+static void transform_filter(const double (*g)[3], int n, const float *w, float *u, size_t step)
+{
+    for (int y = 0; y < n; y++)
+        for (int x = 0; x < n; x++, u += step) {
+            double sum = 0;
+            for (int i = 0; i < 3; i++)
+                for (int j = 0; j < 3; j++)
+                    sum += g[y][i] * g[x][j] * (double)w[3 * i + j];
+            *u = (float)sum;
+        }
+}
+
+static void pack_winograd(const struct kn_layer *l, const float *oihw, float *out, int size)
+{
+    size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK;
+    size_t point = (size_t)kn_blocked_blocks(l->oc) * inputs * BLOCK;
+
+    for (size_t o = 0; o < (size_t)l->oc; o++)
+        for (size_t i = 0; i < (size_t)l->ic; i++, oihw += 9)
+            transform_filter(size == 4 ? g4 : g2, size + 2, oihw,
+                             out + (o / BLOCK * inputs + i) * BLOCK + o % BLOCK, point);
 }
 
 void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw, void *out)
 {
     size_t bytes = kn_pack_bytes(layout, layer);
+    int size = winograd_size(layer);
+
     assert(bytes > 0);
-    memcpy(out, oihw, bytes);
+    if (strcmp(layout, "f32.plain") == 0) {
+        memcpy(out, oihw, bytes);
+        return;
+    }
+    memset(out, 0, bytes);
+    if (size > 0)
+        pack_winograd(layer, oihw, out, size);
+    else
+        pack_direct(layer, oihw, out);
 }

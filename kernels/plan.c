@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "kernels/engine.h"
+#include "kernels/threads.h"
 
 struct kn_plan {
     struct kn_net net;
@@ -14,20 +15,43 @@ struct kn_plan {
     const struct kn_algorithm *algorithm[KN_MAX_LAYERS];
     size_t offset[KN_MAX_LAYERS + 1]; /* of each value in the arena; [0] is not used */
     int block[KN_MAX_LAYERS + 1];     /* channels that each value keeps together */
-    int max_batch;
+    int halo[KN_MAX_LAYERS + 1];      /* px of zeros around each value */
+    int max_batch, max_threads;
+    struct kn_threads *threads;
     unsigned char *memory; /* the arena, then the scratch */
     size_t arena_bytes, bytes;
     const float *x; /* the image in hand; NULL outside kn_run() */
 };
 
-/* Bytes of a layer's output, channels rounded up to whole blocks; 0 on overflow. */
-static size_t value_bytes(const struct kn_layer *l, int block)
+/* Bytes of a layer's output with its halo, channels rounded up to whole blocks; 0 on overflow. */
+static size_t value_bytes(const struct kn_layer *l, int block, int halo)
 {
     size_t bytes = (size_t)((l->oc + block - 1) / block) * (size_t)block * sizeof(float);
-    if (__builtin_mul_overflow(bytes, (size_t)l->oh, &bytes) ||
-        __builtin_mul_overflow(bytes, (size_t)l->ow, &bytes))
+    if (__builtin_mul_overflow(bytes, (size_t)(l->oh + 2 * halo), &bytes) ||
+        __builtin_mul_overflow(bytes, (size_t)(l->ow + 2 * halo), &bytes))
         return 0;
     return bytes;
+}
+
+/* A blocked value has the padding of the convolutions that read it around it. A residual has the
+ * same shape as the sum that may be written over it. */
+static void choose_halos(struct kn_plan *plan)
+{
+    const struct kn_net *net = &plan->net;
+    if (plan->engine->block == 1)
+        return;
+    for (int i = net->n_layers - 1; i >= 0; i--) {
+        const struct kn_layer *l = &net->layer[i];
+        if (l->op == KN_CONV && l->in != 0 && l->pad > plan->halo[l->in])
+            plan->halo[l->in] = l->pad;
+        if (l->residual > 0 && plan->halo[l->residual] < plan->halo[l->out])
+            plan->halo[l->residual] = plan->halo[l->out];
+    }
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct kn_layer *l = &net->layer[i];
+        if (l->residual > 0 && plan->halo[l->out] < plan->halo[l->residual])
+            plan->halo[l->out] = plan->halo[l->residual];
+    }
 }
 
 /* Chooses algorithms and places everything; returns the bytes needed, or 0 on overflow. */
@@ -35,13 +59,14 @@ static size_t bind_layers(struct kn_plan *plan)
 {
     size_t bytes[KN_MAX_LAYERS + 1] = {0}, scratch = 0, total;
     plan->block[0] = 1;
+    choose_halos(plan);
     for (int i = 0; i < plan->net.n_layers; i++) {
         const struct kn_layer *l = &plan->net.layer[i];
         plan->algorithm[i] = kn_dispatch_layer(plan->engine, l);
         plan->block[l->out] = plan->engine->block;
-        bytes[l->out] = value_bytes(l, plan->engine->block);
+        bytes[l->out] = value_bytes(l, plan->engine->block, plan->halo[l->out]);
         kn_scratch_fn *scratch_bytes = plan->algorithm[i]->scratch_bytes;
-        size_t need = scratch_bytes ? scratch_bytes(l) : 0;
+        size_t need = scratch_bytes ? scratch_bytes(l, plan->max_threads) : 0;
         scratch = need > scratch ? need : scratch;
         if (bytes[l->out] == 0)
             return 0;
@@ -50,6 +75,11 @@ static size_t bind_layers(struct kn_plan *plan)
     if (plan->arena_bytes == 0 || __builtin_add_overflow(plan->arena_bytes, scratch, &total))
         return 0;
     return total;
+}
+
+static int clamp_threads(int n, int most)
+{
+    return n < 1 ? 1 : n > most ? most : n;
 }
 
 int kn_plan_new(struct kn_plan **out, const struct kn_net *net, const struct kn_weight *weights,
@@ -68,17 +98,20 @@ int kn_plan_new(struct kn_plan **out, const struct kn_net *net, const struct kn_
     memcpy(plan->weights, weights, (size_t)net->n_layers * sizeof *weights);
     plan->engine = engine;
     plan->max_batch = options->max_batch > 1 ? options->max_batch : 1;
+    plan->max_threads = clamp_threads(options->max_threads, KN_MAX_THREADS);
     plan->bytes = bind_layers(plan);
     void *memory = MAP_FAILED;
     if (plan->bytes > 0)
         memory =
             mmap(NULL, plan->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
+    if (memory == MAP_FAILED)
         kn_fail(err, KN_ENOMEM, "plan: no memory for %zu bytes of activations", plan->bytes);
-        free(plan);
-        return KN_ENOMEM;
+    else
+        plan->memory = memory;
+    if (memory == MAP_FAILED || kn_threads_new(&plan->threads, plan->max_threads, err) != KN_OK) {
+        kn_plan_free(plan);
+        return (int)err->code;
     }
-    plan->memory = memory;
     *out = plan;
     return KN_OK;
 }
@@ -87,7 +120,9 @@ void kn_plan_free(struct kn_plan *plan)
 {
     if (plan == NULL)
         return;
-    munmap(plan->memory, plan->bytes);
+    kn_threads_free(plan->threads);
+    if (plan->memory != NULL)
+        munmap(plan->memory, plan->bytes);
     free(plan);
 }
 
@@ -116,11 +151,24 @@ static float *value(const struct kn_plan *plan, int v)
     return (float *)(void *)(plan->memory + plan->offset[v]);
 }
 
-static void run_layer(const struct kn_plan *plan, int i)
+/* The weights of the first layer after i that has any. */
+static void look_ahead(const struct kn_plan *plan, int i, struct kn_job *job)
+{
+    while (++i < plan->net.n_layers) {
+        if (plan->weights[i].w == NULL)
+            continue;
+        job->ahead = plan->weights[i].w;
+        job->ahead_bytes = kn_pack_bytes(plan->engine->layout, &plan->net.layer[i]);
+        return;
+    }
+}
+
+static void run_layer(const struct kn_plan *plan, int i, int width)
 {
     const struct kn_layer *l = &plan->net.layer[i];
-    const struct kn_job job = {
+    struct kn_job job = {
         .layer = l,
+        .engine = plan->engine,
         .w = plan->weights[i].w,
         .bias = plan->weights[i].bias,
         .x = l->in == 0 ? plan->x : value(plan, l->in),
@@ -128,18 +176,24 @@ static void run_layer(const struct kn_plan *plan, int i)
         .y = value(plan, l->out),
         .block_x = plan->block[l->in],
         .block_y = plan->block[l->out],
+        .halo_x = plan->halo[l->in],
+        .halo_y = plan->halo[l->out],
         .scratch = plan->memory + plan->arena_bytes,
+        .threads = plan->threads,
+        .width = width,
     };
+    look_ahead(plan, i, &job);
     plan->algorithm[i]->run(&job);
 }
 
 static int run_image(const struct kn_plan *plan, kn_between_fn *between, void *ctx)
 {
     for (int i = 0; i <= plan->net.n_layers; i++) {
-        if (between != NULL && between(ctx, i) <= 0)
+        int width = between ? between(ctx, i) : 1;
+        if (width <= 0)
             return KN_ESTOPPED;
         if (i < plan->net.n_layers)
-            run_layer(plan, i);
+            run_layer(plan, i, clamp_threads(width, plan->max_threads));
     }
     return KN_OK;
 }
@@ -171,11 +225,13 @@ void kn_plan_output(const struct kn_plan *plan, int layer, float *out)
 {
     const struct kn_layer *l = &plan->net.layer[layer];
     const float *y = value(plan, l->out);
-    size_t block = (size_t)plan->block[l->out], pixels = (size_t)l->oh * (size_t)l->ow;
+    size_t block = (size_t)plan->block[l->out], halo = (size_t)plan->halo[l->out];
+    size_t h = (size_t)l->oh, w = (size_t)l->ow, row = w + 2 * halo;
 
     for (size_t c = 0; c < (size_t)l->oc; c++) {
-        const float *plane = y + c / block * block * pixels + c % block;
-        for (size_t i = 0; i < pixels; i++)
-            *out++ = plane[i * block];
+        const float *plane = y + c / block * block * (h + 2 * halo) * row + c % block;
+        for (size_t i = 0; i < h; i++)
+            for (size_t j = 0; j < w; j++)
+                *out++ = plane[((i + halo) * row + j + halo) * block];
     }
 }

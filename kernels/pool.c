@@ -12,8 +12,9 @@ static inline float larger(float a, float b)
     return b != b ? b : m;
 }
 
-size_t kn_pool_max_scratch(const struct kn_layer *layer)
+size_t kn_pool_max_scratch(const struct kn_layer *layer, int threads)
 {
+    (void)threads;
     return (size_t)(layer->iw + 2 * layer->pad) * sizeof(float);
 }
 

@@ -1,6 +1,13 @@
 archives += libkernels.a
 libkernels.a_src := $(wildcard kernels/*.c kernels/ref/*.c)
 
+# Instructions that not every CPU has belong to a folder, and never leave it.
+ifneq ($(filter x86_64%,$(ARCH)),)
+libkernels.a_src += $(wildcard kernels/avx2/*.c kernels/avx512/*.c)
+endif
+flags_kernels/avx2   := -mavx2 -mfma -mprfchw
+flags_kernels/avx512 := -mavx512f -mfma -mprfchw
+
 # Statically linked: the shared name libblas/libopenblas belongs to Debian's alternatives, which
 # prefer the pthread build, whose idle threads spin.
 openblas_dir := /usr/lib/$(ARCH)/openblas-serial

@@ -20,7 +20,7 @@ struct layout {
 };
 
 /* In the file's order; fp32 always has the plain one. */
-static const struct layout layouts[] = {{"f32.plain", "fp32"}};
+static const struct layout layouts[] = {{"f32.plain", "fp32"}, {"f32.n16", "fp32"}};
 enum { N_LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };
 
 struct writer {

@@ -15,8 +15,9 @@ static size_t filter_size(const struct kn_layer *l)
     return (size_t)l->ic * (size_t)(l->kh * l->kw);
 }
 
-size_t kn_ref_conv_scratch(const struct kn_layer *l)
+size_t kn_ref_conv_scratch(const struct kn_layer *l, int threads)
 {
+    (void)threads;
     return (filter_size(l) + (size_t)l->ow) * LANES * sizeof(double);
 }
 

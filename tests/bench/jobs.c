@@ -72,12 +72,12 @@ void t_job_free(struct t_job *t)
 void t_job_run(struct t_job *t, const struct kn_algorithm *algorithm, int in_place)
 {
     struct t_guarded scratch;
-    size_t bytes = algorithm->scratch_bytes ? algorithm->scratch_bytes(&t->layer) : 0;
+    size_t bytes = algorithm->scratch_bytes ? algorithm->scratch_bytes(&t->layer, 1) : 0;
     assert(bytes % sizeof(float) == 0);
     t_guarded_new(&scratch, bytes / sizeof(float));
     for (size_t i = 0; i < t->y.n; i++)
         t->y.data[i] = in_place ? t->residual.data[i] : NAN;
-    struct kn_job job = {.layer = &t->layer, .block_x = 1, .block_y = 1};
+    struct kn_job job = {.layer = &t->layer, .block_x = 1, .block_y = 1, .width = 1};
     job.x = t->x.data;
     job.w = t->w.data;
     job.bias = t->bias.data;
@@ -87,6 +87,92 @@ void t_job_run(struct t_job *t, const struct kn_algorithm *algorithm, int in_pla
         job.residual = in_place ? t->y.data : t->residual.data;
     algorithm->run(&job);
     t_guarded_free(&scratch);
+}
+
+/* A value that keeps `block` channels together, with a halo. */
+struct blocked {
+    struct t_guarded mem;
+    int c, h, w, block, halo;
+};
+
+static void blocked_new(struct blocked *b, int c, int h, int w, int block, int halo)
+{
+    size_t blocks = (size_t)((c + block - 1) / block);
+    *b = (struct blocked){.c = c, .h = h, .w = w, .block = block, .halo = halo};
+    t_guarded_new(&b->mem, blocks * (size_t)((h + 2 * halo) * (w + 2 * halo) * block));
+    memset(b->mem.data, 0, b->mem.n * sizeof(float));
+}
+
+static float *at(const struct blocked *b, int c, int y, int x)
+{
+    int h = b->h + 2 * b->halo, w = b->w + 2 * b->halo;
+    size_t pixel = ((size_t)(c / b->block) * (size_t)h + (size_t)(y + b->halo)) * (size_t)w;
+    return b->mem.data + (pixel + (size_t)(x + b->halo)) * (size_t)b->block + c % b->block;
+}
+
+static void block_up(struct blocked *b, const float *x)
+{
+    for (int c = 0; c < b->c; c++)
+        for (int i = 0; i < b->h; i++)
+            for (int j = 0; j < b->w; j++)
+                *at(b, c, i, j) = *x++;
+}
+
+/* Takes every value out, which leaves zeros everywhere. */
+static void unblock(struct blocked *b, float *x)
+{
+    for (int c = 0; c < b->c; c++)
+        for (int i = 0; i < b->h; i++)
+            for (int j = 0; j < b->w; j++, x++) {
+                *x = *at(b, c, i, j);
+                *at(b, c, i, j) = 0;
+            }
+    for (size_t i = 0; i < b->mem.n; i++)
+        assert(b->mem.data[i] == 0);
+}
+
+void t_job_run_engine(struct t_job *t, const struct kn_engine *engine, int in_place, int halo_y,
+                      struct kn_threads *threads, int width)
+{
+    const struct kn_layer *l = &t->layer;
+    const struct kn_algorithm *algorithm = kn_dispatch_layer(engine, l);
+    int stem = kn_kind_of(l) == KN_CONV_STEM, block = engine->block;
+    int halo_x = block > 1 && !stem && l->op == KN_CONV ? l->pad : 0;
+    struct t_guarded w, scratch;
+    struct blocked x, y, residual;
+
+    halo_y = block > 1 ? halo_y : 0;
+    blocked_new(&x, l->ic, l->ih, l->iw, stem ? 1 : block, halo_x);
+    block_up(&x, t->x.data);
+    blocked_new(&residual, l->oc, l->oh, l->ow, block, halo_y);
+    block_up(&residual, t->residual.data);
+    blocked_new(&y, l->oc, l->oh, l->ow, block, halo_y);
+    for (size_t i = 0; i < y.mem.n; i++)
+        y.mem.data[i] = in_place ? residual.mem.data[i] : NAN;
+    t_guarded_new(&w, kn_pack_bytes(engine->layout, l) / sizeof(float));
+    if (w.n > 0)
+        kn_pack(engine->layout, l, t->w.data, w.data);
+    size_t bytes = algorithm->scratch_bytes ? algorithm->scratch_bytes(l, width) : 0;
+    t_guarded_new(&scratch, (bytes + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN / sizeof(float));
+    struct kn_job job = {.layer = l, .engine = engine, .w = w.data, .bias = t->bias.data};
+    job.x = x.mem.data;
+    job.y = y.mem.data;
+    if (l->residual >= 0)
+        job.residual = in_place ? y.mem.data : residual.mem.data;
+    job.block_x = stem ? 1 : block;
+    job.block_y = block;
+    job.halo_x = halo_x;
+    job.halo_y = halo_y;
+    job.scratch = scratch.data;
+    job.threads = threads;
+    job.width = width;
+    algorithm->run(&job);
+    unblock(&y, t->y.data);
+    t_guarded_free(&w);
+    t_guarded_free(&scratch);
+    t_guarded_free(&x.mem);
+    t_guarded_free(&y.mem);
+    t_guarded_free(&residual.mem);
 }
 
 void t_job_expect(const struct t_job *t, int from, int to, float *out)
@@ -99,8 +185,8 @@ void t_job_expect(const struct t_job *t, int from, int to, float *out)
 
     part.oc = to - from;
     const struct kn_algorithm *a = kn_dispatch_layer(ref, &part);
-    t_guarded_new(&scratch, a->scratch_bytes ? a->scratch_bytes(&part) / sizeof(float) : 0);
-    struct kn_job job = {.layer = &part, .block_x = 1, .block_y = 1, .y = out};
+    t_guarded_new(&scratch, a->scratch_bytes ? a->scratch_bytes(&part, 1) / sizeof(float) : 0);
+    struct kn_job job = {.layer = &part, .block_x = 1, .block_y = 1, .y = out, .width = 1};
     int pool = part.op == KN_MAXPOOL || part.op == KN_AVGPOOL;
     job.x = t->x.data + (pool ? first * (size_t)part.ih * (size_t)part.iw : 0);
     job.w = t->w.data + first * k * !pool;

@@ -32,6 +32,12 @@ void t_job_free(struct t_job *t);
  * holds it from the start, as kn_arena_plan() arranges. */
 void t_job_run(struct t_job *t, const struct kn_algorithm *algorithm, int in_place);
 
+/* The same by an engine of any layout: operands are brought into it (halo_y: px around the output),
+ * and y back. threads: NULL for none but the caller's; every float of the output's halo and of the
+ * channels that fill up a block must come out 0. */
+void t_job_run_engine(struct t_job *t, const struct kn_engine *engine, int in_place, int halo_y,
+                      struct kn_threads *threads, int width);
+
 /* What `ref` gives for channels [from, to), as if the others were not there. out: [to - from, oh,
  * ow] */
 void t_job_expect(const struct t_job *t, int from, int to, float *out);

@@ -15,14 +15,25 @@
 
 enum { SIDE = 67, CLASSES = 10, MAX_BATCH = 3, MAX_FEATURES = 512 };
 
+enum { N_ISAS = 8 };
+static const char *isas[N_ISAS]; /* all that are here, best first */
+
 static struct kn_net net;
-static struct t_params params;
+static struct t_params params, panels; /* the same weights in either layout */
 
 static void use(struct t_arch arch)
 {
     arch.classes = CLASSES;
     t_net(&net, arch, SIDE);
     assert_int_equal(t_params_new(&params, &net, 7), 0);
+    assert_int_equal(t_params_new(&panels, &net, 7), 0);
+    assert_int_equal(t_params_pack(&panels, &net, "f32.n16"), 0);
+}
+
+static void forget(void)
+{
+    t_params_free(&params);
+    t_params_free(&panels);
 }
 
 static struct kn_plan *plan_of(const char *isa)
@@ -30,7 +41,9 @@ static struct kn_plan *plan_of(const char *isa)
     struct kn_options options = {.isa = isa, .max_batch = MAX_BATCH, .max_threads = 4};
     struct kn_err err = {.text = ""};
     struct kn_plan *plan;
-    if (kn_plan_new(&plan, &net, params.weights, &options, &err) != KN_OK)
+    int plain = strcmp(kn_plan_layout(isa, NULL, &err), "f32.plain") == 0;
+    const struct kn_weight *weights = plain ? params.weights : panels.weights;
+    if (kn_plan_new(&plan, &net, weights, &options, &err) != KN_OK)
         fail_msg("%s", err.text);
     return plan;
 }
@@ -66,32 +79,35 @@ static void engines_agree(void **state)
         t_guarded_new(&want, CLASSES);
         t_guarded_new(&features, (size_t)net.features);
         t_guarded_new(&want_features, (size_t)net.features);
-        struct kn_plan *ref = plan_of("ref"), *blas = plan_of("blas");
+        struct kn_plan *ref = plan_of("ref");
         assert_int_equal(kn_run(ref, x.data, 1, want.data, want_features.data, NULL, NULL), KN_OK);
-        assert_int_equal(kn_run(blas, x.data, 1, logits.data, features.data, NULL, NULL), KN_OK);
-        assert_true(difference(logits.data, want.data, CLASSES) < 1e-5);
-        assert_true(difference(features.data, want_features.data, features.n) < 1e-5);
         kn_plan_free(ref);
-        kn_plan_free(blas);
+        for (size_t e = 0; e < N_ISAS && isas[e] != NULL; e++) {
+            struct kn_plan *plan = plan_of(isas[e]);
+            int rc = kn_run(plan, x.data, 1, logits.data, features.data, NULL, NULL);
+            assert_int_equal(rc, KN_OK);
+            assert_true(difference(logits.data, want.data, CLASSES) < 1e-5);
+            assert_true(difference(features.data, want_features.data, features.n) < 1e-5);
+            kn_plan_free(plan);
+        }
         t_guarded_free(&x);
         t_guarded_free(&logits);
         t_guarded_free(&want);
         t_guarded_free(&features);
         t_guarded_free(&want_features);
-        t_params_free(&params);
+        forget();
     }
 }
 
 static void batches_change_nothing(void **state)
 {
     (void)state;
-    static const char *const isas[] = {"ref", "blas"};
     static float alone[MAX_BATCH][CLASSES], together[MAX_BATCH][CLASSES], again[MAX_BATCH][CLASSES];
     static float f_alone[MAX_BATCH][MAX_FEATURES], f_together[MAX_BATCH * MAX_FEATURES];
     struct t_guarded x;
     use(t_arch_narrow(t_arch_of(50), 8));
     images(&x, MAX_BATCH, 4);
-    for (size_t e = 0; e < 2; e++) {
+    for (size_t e = 0; e < N_ISAS && isas[e] != NULL; e++) {
         struct kn_plan *plan = plan_of(isas[e]);
         for (int i = 0; i < MAX_BATCH; i++)
             kn_run(plan, x.data + i * 3 * SIDE * SIDE, 1, alone[i], f_alone[i], NULL, NULL);
@@ -106,7 +122,58 @@ static void batches_change_nothing(void **state)
         kn_plan_free(plan);
     }
     t_guarded_free(&x);
-    t_params_free(&params);
+    forget();
+}
+
+/* Every layer on as many threads as ctx says; 0: another number each layer. */
+static int threads_for(void *ctx, int layer)
+{
+    const int *threads = ctx;
+    return *threads ? *threads : 1 + layer * 7 % 4;
+}
+
+static void threads_change_nothing(void **state)
+{
+    (void)state;
+    static float alone[CLASSES], together[CLASSES];
+    struct t_guarded x;
+    use(t_arch_narrow(t_arch_of(50), 4));
+    images(&x, 1, 8);
+    for (size_t e = 0; e < N_ISAS && isas[e] != NULL; e++) {
+        struct kn_plan *plan = plan_of(isas[e]);
+        kn_run(plan, x.data, 1, alone, NULL, NULL, NULL);
+        for (int threads = 0; threads <= 5; threads++) {
+            kn_run(plan, x.data, 1, together, NULL, threads_for, &threads);
+            assert_memory_equal(alone, together, sizeof alone);
+        }
+        kn_plan_free(plan);
+    }
+    forget();
+    t_guarded_free(&x);
+}
+
+/* The same sums in the same order, whatever the width of the registers. */
+static void instruction_sets_agree_to_the_bit(void **state)
+{
+    (void)state;
+    static float wide[CLASSES], narrow[CLASSES];
+    struct t_guarded x;
+    if (kn_dispatch("avx512", NULL, NULL) == NULL || kn_dispatch("avx2", NULL, NULL) == NULL) {
+        printf("skipped: this machine has no AVX-512\n");
+        skip();
+    }
+    for (int depth = 18; depth <= 50; depth += 32) {
+        use(t_arch_narrow(t_arch_of(depth), 4));
+        images(&x, 1, 9);
+        struct kn_plan *avx512 = plan_of("avx512"), *avx2 = plan_of("avx2");
+        kn_run(avx512, x.data, 1, wide, NULL, NULL, NULL);
+        kn_run(avx2, x.data, 1, narrow, NULL, NULL, NULL);
+        assert_memory_equal(wide, narrow, sizeof wide);
+        kn_plan_free(avx512);
+        kn_plan_free(avx2);
+        forget();
+        t_guarded_free(&x);
+    }
 }
 
 struct ticks {
@@ -164,19 +231,18 @@ static void the_callback_rules(void **state)
     kn_plan_free(plan);
     kn_plan_free(ref);
     t_guarded_free(&x);
-    t_params_free(&params);
+    forget();
 }
 
 static void nan_shows(void **state)
 {
     (void)state;
-    static const char *const isas[] = {"ref", "blas"};
     static float logits[CLASSES];
     struct t_guarded x;
     use(t_arch_narrow(t_arch_of(50), 8));
     images(&x, 1, 6);
     x.data[SIDE * SIDE / 2] = NAN;
-    for (size_t e = 0; e < 2; e++) {
+    for (size_t e = 0; e < N_ISAS && isas[e] != NULL; e++) {
         struct kn_plan *plan = plan_of(isas[e]);
         kn_run(plan, x.data, 1, logits, NULL, NULL, NULL);
         for (int i = 0; i < CLASSES; i++)
@@ -184,7 +250,7 @@ static void nan_shows(void **state)
         kn_plan_free(plan);
     }
     t_guarded_free(&x);
-    t_params_free(&params);
+    forget();
 }
 
 static void names(void **state)
@@ -211,7 +277,7 @@ static void names(void **state)
     options = (struct kn_options){.precision = "fp8", .max_batch = 1, .max_threads = 1};
     assert_int_equal(kn_plan_new(&plan, &net, params.weights, &options, &err), KN_EPRECISION);
     kn_plan_free(NULL);
-    t_params_free(&params);
+    forget();
 }
 
 /* No row of any engine is empty; the list is best first and ends with the truth. */
@@ -246,7 +312,7 @@ static void what_a_plan_says(void **state)
     assert_string_equal(kn_plan_algorithm(plan, net.n_layers - 1), "sgemv");
     assert_true(kn_plan_bytes(plan) > 0);
     kn_plan_free(plan);
-    t_params_free(&params);
+    forget();
 }
 
 static void openblas_is_serial(void **state)
@@ -270,6 +336,22 @@ static void the_cpu(void **state)
     assert_true(memchr(cpu->brand, 0, sizeof cpu->brand) != NULL && cpu->brand[0] != '\0');
 }
 
+static void panels_of_sixteen(void **state)
+{
+    (void)state;
+    struct kn_layer conv = t_conv(3, 8, 8, 5, 1, 1, 0), winograd = t_conv(16, 28, 28, 17, 3, 1, 1);
+    float w[15], out[16 * 16];
+    uint64_t seed = 1;
+    t_random(w, 15, 1, &seed);
+    assert_int_equal(kn_pack_bytes("f32.n16", &conv), sizeof out);
+    assert_int_equal(kn_pack_bytes("f32.n16", &winograd), 36 * 2 * 16 * 16 * sizeof(float));
+    memset(out, 0xff, sizeof out);
+    kn_pack("f32.n16", &conv, w, out);
+    for (int i = 0; i < 16; i++)
+        for (int o = 0; o < 16; o++)
+            assert_true(out[16 * i + o] == (o < 5 && i < 3 ? w[3 * o + i] : 0));
+}
+
 static void packing(void **state)
 {
     (void)state;
@@ -285,11 +367,28 @@ static void packing(void **state)
     assert_memory_equal(w, out, sizeof w);
 }
 
+static int list_isas(void **state)
+{
+    static char list[128];
+    char *rest = list;
+    (void)state;
+    snprintf(list, sizeof list, "%s", kn_isa_names());
+    for (int i = 0; i < N_ISAS - 1; i++) {
+        isas[i] = strtok_r(rest, ", ", &rest);
+        if (isas[i] == NULL)
+            break;
+    }
+    printf("engines: %s\n", kn_isa_names());
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_agree),
         cmocka_unit_test(batches_change_nothing),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(instruction_sets_agree_to_the_bit),
         cmocka_unit_test(the_callback_rules),
         cmocka_unit_test(nan_shows),
         cmocka_unit_test(names),
@@ -298,6 +397,7 @@ int main(void)
         cmocka_unit_test(openblas_is_serial),
         cmocka_unit_test(the_cpu),
         cmocka_unit_test(packing),
+        cmocka_unit_test(panels_of_sixteen),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, list_isas, NULL);
 }

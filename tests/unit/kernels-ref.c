@@ -93,7 +93,7 @@ static void blocked_channels(void **state)
         job.w = t.w.data;
         job.bias = t.bias.data;
         job.residual = l->residual >= 0 ? residual : NULL;
-        job.scratch = malloc(ref(l)->scratch_bytes ? ref(l)->scratch_bytes(l) : 1);
+        job.scratch = malloc(ref(l)->scratch_bytes ? ref(l)->scratch_bytes(l, 1) : 1);
         ref(l)->run(&job);
         for (int at = 0; at < (l->oc + 15) / 16 * 16 * l->oh * l->ow; at++)
             if (want[at] == want[at])

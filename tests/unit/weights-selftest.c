@@ -10,7 +10,6 @@
 #include "tests/unit/weights-tiny.h"
 
 static const double tolerance = 1e-5;
-static const char layout[] = "f32.plain";
 
 static struct t_tiny tiny;
 static uint8_t *image;
@@ -51,7 +50,7 @@ static int run(const uint8_t *bytes, const char *isa, kn_between_fn *between, vo
     struct t_memfd m;
 
     t_memfd_new(&m, bytes, image_bytes);
-    t_must(wt_model_open(&model, m.path, layout, err), err);
+    t_must(wt_model_open(&model, m.path, kn_plan_layout(isa, NULL, NULL), err), err);
     if (kn_plan_new(&plan, &model.net, model.weights, &options, &why) != KN_OK)
         fail_msg("%s", why.text);
     int code = wt_selftest(&model, plan, tolerance, between, ctx, err);

@@ -1,0 +1,38 @@
+/* winograd_f32.c: Winograd's transforms over vectors of 8 channels. */
+#include <immintrin.h>
+
+#include "kernels/avx2/f32.h"
+
+#define VEC            __m256
+#define LANES          8
+#define LOAD(p)        _mm256_load_ps(p)
+#define STORE(p, v)    _mm256_store_ps(p, v)
+#define SET1(s)        _mm256_set1_ps(s)
+#define ADD(a, b)      _mm256_add_ps(a, b)
+#define SUB(a, b)      _mm256_sub_ps(a, b)
+#define MAX(low, x)    _mm256_max_ps(low, x)
+#define MADD(a, b, c)  _mm256_fmadd_ps(a, b, c)
+#define NMADD(a, b, c) _mm256_fnmadd_ps(a, b, c)
+#include "kernels/winograd_f32.h"
+
+void kn_f32_winograd2_in__avx2(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
+{
+    transform_in(d, row, v, point, 4);
+}
+
+void kn_f32_winograd4_in__avx2(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
+{
+    transform_in(d, row, v, point, 6);
+}
+
+void kn_f32_winograd2_out__avx2(const float *m, ptrdiff_t point, const float *bias,
+                                const float *residual, float *y, ptrdiff_t row, float low)
+{
+    transform_out(m, point, bias, residual, y, row, low, 2);
+}
+
+void kn_f32_winograd4_out__avx2(const float *m, ptrdiff_t point, const float *bias,
+                                const float *residual, float *y, ptrdiff_t row, float low)
+{
+    transform_out(m, point, bias, residual, y, row, low, 4);
+}

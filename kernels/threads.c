@@ -1,0 +1,186 @@
+/* threads.c: each helper sleeps on a word of its own, so that a layer wakes as many as it wants.
+ *
+ * Layers follow each other within microseconds, so whoever waits spins for SPIN_NS first, and then
+ * sleeps in the kernel (futex); an idle process burns nothing. */
+#include "kernels/threads.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SPIN_NS = 20000,   /* about what a sleep and a wake-up cost */
+    SPINS = 16,        /* between two looks at the clock */
+    STACK = 256 * 1024 /* bytes: kernels keep a few kilobytes on it */
+};
+
+/* What a waiting thread sleeps on. */
+struct bell {
+    _Atomic unsigned value;
+    _Atomic int asleep;
+};
+
+struct helper {
+    _Alignas(KN_ALIGN) struct bell go; /* value changes when there is a share to run */
+    struct kn_threads *pool;
+    pthread_t thread;
+    int number;
+};
+
+struct kn_threads {
+    int n; /* helpers that were started, and the caller */
+    kn_share_fn *share;
+    void *ctx;
+    int width;
+    int ending;
+    _Alignas(KN_ALIGN) struct bell left; /* helpers that have not finished */
+    struct helper helper[KN_MAX_THREADS - 1];
+};
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static long now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static void futex(struct bell *bell, int op, unsigned value)
+{
+    syscall(SYS_futex, &bell->value, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+/* Returns when the bell's value is (equal ? : not) `value`. */
+static void await(struct bell *bell, unsigned value, int equal)
+{
+    long end = 0;
+    unsigned v;
+
+    for (int i = 1; ((v = atomic_load(&bell->value)) == value) != equal; i++) {
+        if (i % SPINS != 0) {
+            relax();
+            continue;
+        }
+        long now = now_ns();
+        end = end ? end : now + SPIN_NS;
+        if (now < end)
+            continue;
+        atomic_store(&bell->asleep, 1);
+        futex(bell, FUTEX_WAIT, v);
+        atomic_store(&bell->asleep, 0);
+    }
+}
+
+/* After a change of value. The waiter says that it sleeps before the kernel compares the value, and
+ * the value changed before this looks: one of the two sees the other. */
+static void ring(struct bell *bell)
+{
+    if (atomic_load(&bell->asleep))
+        futex(bell, FUTEX_WAKE, 1);
+}
+
+static void *help(void *argument)
+{
+    struct helper *h = argument;
+    struct kn_threads *pool = h->pool;
+
+    for (unsigned seen = 0;; seen++) {
+        await(&h->go, seen, 0);
+        if (pool->ending)
+            return NULL;
+        pool->share(pool->ctx, h->number, pool->width);
+        if (atomic_fetch_sub(&pool->left.value, 1) == 1)
+            ring(&pool->left);
+    }
+}
+
+static int start(struct helper *h)
+{
+    pthread_attr_t attr;
+    int rc = pthread_attr_init(&attr);
+    if (rc != 0)
+        return rc;
+    rc = pthread_attr_setstacksize(&attr, STACK);
+    if (rc == 0)
+        rc = pthread_create(&h->thread, &attr, help, h);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+int kn_threads_new(struct kn_threads **out, int n, struct kn_err *err)
+{
+    sigset_t all, before;
+    int rc = 0;
+
+    *out = NULL;
+    struct kn_threads *pool = aligned_alloc(KN_ALIGN, sizeof *pool);
+    if (pool == NULL)
+        return kn_fail(err, KN_ENOMEM, "threads: no memory for %zu bytes", sizeof *pool);
+    memset(pool, 0, sizeof *pool);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (pool->n = 1; pool->n < n; pool->n++) {
+        struct helper *h = &pool->helper[pool->n - 1];
+        h->pool = pool;
+        h->number = pool->n;
+        rc = start(h);
+        if (rc != 0)
+            break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        kn_fail(err, KN_ETHREADS, "threads: %d wanted, %d started, then: %s", n, pool->n,
+                strerror(rc));
+        kn_threads_free(pool);
+        return KN_ETHREADS;
+    }
+    *out = pool;
+    return KN_OK;
+}
+
+static void call(struct kn_threads *pool, int helpers)
+{
+    for (int i = 0; i < helpers; i++) {
+        atomic_fetch_add(&pool->helper[i].go.value, 1);
+        ring(&pool->helper[i].go);
+    }
+}
+
+void kn_threads_free(struct kn_threads *pool)
+{
+    if (pool == NULL)
+        return;
+    pool->ending = 1;
+    call(pool, pool->n - 1);
+    for (int i = 0; i < pool->n - 1; i++)
+        pthread_join(pool->helper[i].thread, NULL);
+    free(pool);
+}
+
+void kn_threads_run(struct kn_threads *pool, int width, kn_share_fn *share, void *ctx)
+{
+    if (pool == NULL || width <= 1) {
+        share(ctx, 0, 1);
+        return;
+    }
+    width = width < pool->n ? width : pool->n;
+    pool->share = share;
+    pool->ctx = ctx;
+    pool->width = width;
+    atomic_store(&pool->left.value, (unsigned)(width - 1));
+    call(pool, width - 1);
+    share(ctx, 0, width);
+    await(&pool->left, 0, 1);
+}

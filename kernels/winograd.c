@@ -1,0 +1,328 @@
+/* winograd.c: 3x3 filters of stride 1 by Winograd's F(2,3) and F(4,3): 16 or 36 products for the 4
+ * or 16 outputs of a tile, in place of 36 or 144.
+ *
+ * Tiles are taken in groups of as many as a gemm tile has pixels. Of a group, the windows of all
+ * input blocks are transformed into v, then for each pair of panels every point is a product
+ * m = v * w of [tiles, ic] by [ic, 32], and m is transformed back. Small weights stay in L2 and a
+ * thread takes a group through all of it; large ones pass by once, so that all groups are
+ * transformed first and then each pair of panels serves every group.
+ *
+ *   v: [group][points][ic / 16][tiles of a group][16]   m: [points][2][tiles of a group][16]
+ *   w: [points][panel][ic][16] (pack.c)
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/blocked.h"
+#include "kernels/engine.h"
+#include "kernels/f32.h"
+#include "kernels/threads.h"
+
+enum {
+    BLOCK = KN_F32_BLOCK,
+    MAX_LINES = 16,
+    /* Between points, so that they do not all fall into one set of the L1 cache. */
+    SKEW = 16
+};
+
+struct winograd {
+    const struct kn_job *job;
+    const struct kn_f32_ops *ops;
+    kn_f32_winograd_in_fn *in;
+    kn_f32_winograd_out_fn *out;
+    int size, points;                    /* m of F(m, 3), (m + 2)^2 */
+    int across, tiles;                   /* tiles in a row of them, and in all */
+    int groups, most;                    /* tiles of the largest group */
+    int blocks, panels;                  /* of input and output channels */
+    int steps;                           /* panels by as many as a gemm tile takes */
+    int all_at_once;                     /* large weights: transform every group first */
+    ptrdiff_t v_point, v_group, m_point; /* floats */
+    ptrdiff_t *koff;
+    float *v, *m; /* m: one for each thread */
+};
+
+static int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Equal groups; as many as four threads can share evenly when there are more than that. */
+static void plan_groups(struct winograd *g, const struct kn_layer *l, int pixels)
+{
+    g->across = divide_up(l->ow, g->size);
+    g->tiles = g->across * divide_up(l->oh, g->size);
+    g->groups = divide_up(g->tiles, pixels);
+    if (g->groups > 4)
+        g->groups = divide_up(g->groups, 4) * 4;
+    g->most = divide_up(g->tiles, g->groups);
+}
+
+static void plan(struct winograd *g, const struct kn_layer *l, int size, int pixels)
+{
+    g->size = size;
+    g->points = (size + 2) * (size + 2);
+    plan_groups(g, l, pixels);
+    g->blocks = kn_blocked_blocks(l->ic);
+    g->panels = kn_blocked_blocks(l->oc);
+    g->v_point = (ptrdiff_t)g->blocks * g->most * BLOCK + SKEW;
+    g->v_group = g->points * g->v_point;
+    g->m_point = 2L * g->most * BLOCK + SKEW;
+    size_t bytes = (size_t)g->points * (size_t)(g->panels * g->blocks) * BLOCK * BLOCK * 4;
+    g->all_at_once = bytes > (size_t)kn_cpu()->l2_bytes / 2;
+}
+
+/* Scratch: koff, v, m of each thread. The group sizes differ by ISA: room for the largest. */
+static size_t scratch_bytes(const struct kn_layer *l, int size, int threads)
+{
+    struct winograd g;
+    size_t most = 0;
+
+    for (int pixels = 6; pixels <= KN_F32_MAX_PIXELS; pixels++) {
+        plan(&g, l, size, pixels);
+        size_t v = (size_t)g.v_group * (size_t)(g.all_at_once ? g.groups : threads);
+        size_t m = (size_t)(g.points * g.m_point) * (size_t)threads;
+        most = v + m > most ? v + m : most;
+    }
+    return (size_t)(g.blocks + BLOCK) * sizeof *g.koff + most * sizeof(float);
+}
+
+size_t kn_f32_winograd2_scratch(const struct kn_layer *l, int threads)
+{
+    return scratch_bytes(l, 2, threads);
+}
+
+size_t kn_f32_winograd4_scratch(const struct kn_layer *l, int threads)
+{
+    return scratch_bytes(l, 4, threads);
+}
+
+/* Pixels of `n` that lie inside an image `side` long when the first is number `at`. */
+static int inside(int at, int n, int side)
+{
+    return side - at < n ? side - at : n;
+}
+
+/* A window that leaves the image to the right or below, with zeros there. */
+static void copy_window(float *to, const float *from, ptrdiff_t row, int points, int h, int w)
+{
+    size_t line = (size_t)w * BLOCK;
+    memset(to, 0, (size_t)(points * points) * BLOCK * sizeof *to);
+    for (int y = 0; y < h; y++)
+        memcpy(to + y * points * BLOCK, from + y * row, line * sizeof *to);
+}
+
+/* Window of one tile, one block of input channels; the halo is the padding. */
+static void transform_window(const struct winograd *g, int tile, int block, float *v)
+{
+    const struct kn_layer *l = g->job->layer;
+    _Alignas(KN_ALIGN) float window[6 * 6 * BLOCK];
+    int n = g->size + 2, halo = g->job->halo_x;
+    int y = tile / g->across * g->size + halo - 1, x = tile % g->across * g->size + halo - 1;
+    ptrdiff_t row = (l->iw + 2 * halo) * BLOCK;
+    const float *from =
+        g->job->x + block * kn_blocked_plane(l->ih, l->iw, halo) + y * row + x * BLOCK;
+    int h = inside(y, n, l->ih + 2 * halo), w = inside(x, n, l->iw + 2 * halo);
+
+    if (h < n || w < n) {
+        copy_window(window, from, row, n, h, w);
+        from = window;
+        row = n * BLOCK;
+    }
+    g->in(from, row, v, g->v_point);
+}
+
+static void group_part(const struct winograd *g, int group, long *from, long *to)
+{
+    kn_threads_part(g->tiles, group, g->groups, from, to);
+}
+
+static void transform_group(const struct winograd *g, int group, int block, float *v)
+{
+    long from, to;
+    group_part(g, group, &from, &to);
+    v += (ptrdiff_t)block * g->most * BLOCK;
+    for (long t = from; t < to; t++)
+        transform_window(g, (int)t, block, v + (t - from) * BLOCK);
+}
+
+/* An output tile that leaves the image: only what is inside is read and written. */
+static void transform_edge(const struct winograd *g, const float *m, const float *bias,
+                           const float *residual, float *y, ptrdiff_t row, int h, int w)
+{
+    _Alignas(KN_ALIGN) float old[4 * 4 * BLOCK], tile[4 * 4 * BLOCK];
+    ptrdiff_t line = (ptrdiff_t)g->size * BLOCK;
+    size_t bytes = (size_t)w * BLOCK * sizeof *y;
+
+    memset(old, 0, sizeof old);
+    for (int i = 0; residual && i < h; i++)
+        memcpy(old + i * line, residual + i * row, bytes);
+    g->out(m, g->m_point, bias, residual ? old : NULL, tile, line,
+           g->job->layer->relu ? 0 : -INFINITY);
+    for (int i = 0; i < h; i++)
+        memcpy(y + i * row, tile + i * line, bytes);
+}
+
+/* One tile, one block of output channels. */
+static void transform_back(const struct winograd *g, int tile, int block, const float *m,
+                           const float *bias)
+{
+    const struct kn_job *job = g->job;
+    const struct kn_layer *l = job->layer;
+    int halo = job->halo_y;
+    int ty = tile / g->across * g->size, tx = tile % g->across * g->size;
+    int h = inside(ty, g->size, l->oh), w = inside(tx, g->size, l->ow);
+    ptrdiff_t row = (l->ow + 2 * halo) * BLOCK;
+    ptrdiff_t at =
+        block * kn_blocked_plane(l->oh, l->ow, halo) + (ty + halo) * row + (tx + halo) * BLOCK;
+    const float *residual = job->residual ? job->residual + at : NULL;
+
+    if (h < g->size || w < g->size)
+        transform_edge(g, m, bias, residual, job->y + at, row, h, w);
+    else
+        g->out(m, g->m_point, bias, residual, job->y + at, row, l->relu ? 0 : -INFINITY);
+}
+
+/* The weights of one point and step: [wide panels][ic][16] floats, contiguous. */
+static const float *point_weights(const struct winograd *g, int point, int step)
+{
+    size_t panel = (size_t)g->blocks * BLOCK * BLOCK;
+    return (const float *)g->job->w +
+           ((size_t)point * (size_t)g->panels + (size_t)(step * g->ops->panels)) * panel;
+}
+
+/* m = v * w for every point. Meanwhile this group's share of the next step's weights is fetched. */
+static void multiply(const struct winograd *g, int group, int step, const float *v, float *m)
+{
+    static const _Alignas(KN_ALIGN) float zeros[2 * BLOCK];
+    long from, to;
+    ptrdiff_t panel = (ptrdiff_t)g->blocks * BLOCK * BLOCK;
+    int two = g->ops->panels == 2 && 2 * step + 1 < g->panels;
+
+    group_part(g, group, &from, &to);
+    struct kn_f32_tile tile = {.koff = g->koff,
+                               .n_koff = g->blocks,
+                               .run = BLOCK,
+                               .split = KN_F32_MAX_PIXELS,
+                               .a_pixel = BLOCK,
+                               .w_panel = two ? panel : 0,
+                               .bias = zeros,
+                               .y_block = two ? (ptrdiff_t)g->most * BLOCK : 0,
+                               .low = -INFINITY};
+    int lines = divide_up(g->ops->panels * BLOCK, g->groups);
+    int ahead = g->all_at_once && step + 1 < g->steps;
+    for (int p = 0; p < g->points; p++) {
+        tile.a = v + p * g->v_point;
+        tile.y = m + p * g->m_point;
+        tile.w = point_weights(g, p, step);
+        if (ahead) {
+            tile.ahead_lines = lines < MAX_LINES ? lines : MAX_LINES;
+            tile.ahead = (const char *)point_weights(g, p, step + 1) +
+                         (size_t)(group * g->blocks * tile.ahead_lines) * 64;
+        }
+        g->ops->dense[to - from](&tile);
+    }
+}
+
+static void finish_group(const struct winograd *g, int group, int step, const float *m)
+{
+    const struct kn_job *job = g->job;
+    _Alignas(KN_ALIGN) float bias[BLOCK];
+    long from, to;
+
+    group_part(g, group, &from, &to);
+    for (int i = 0; i < g->ops->panels; i++) {
+        int block = step * g->ops->panels + i, n = job->layer->oc - block * BLOCK;
+        if (n <= 0)
+            break;
+        memset(bias, 0, sizeof bias);
+        memcpy(bias, job->bias + block * BLOCK, (size_t)(n < BLOCK ? n : BLOCK) * sizeof *bias);
+        for (long t = from; t < to; t++)
+            transform_back(g, (int)t, block, m + (i * g->most + t - from) * BLOCK, bias);
+    }
+}
+
+static float *m_of(const struct winograd *g, int thread)
+{
+    return g->m + thread * g->points * g->m_point;
+}
+
+/* Small weights: each thread takes its groups from end to end. */
+static void run_groups(void *ctx, int thread, int threads)
+{
+    const struct winograd *g = ctx;
+    float *v = g->v + thread * g->v_group, *m = m_of(g, thread);
+    long from, to;
+
+    kn_threads_part(g->groups, thread, threads, &from, &to);
+    for (long i = from; i < to; i++) {
+        for (int b = 0; b < g->blocks; b++)
+            transform_group(g, (int)i, b, v);
+        for (int s = 0; s < g->steps; s++) {
+            multiply(g, (int)i, s, v, m);
+            finish_group(g, (int)i, s, m);
+        }
+    }
+}
+
+/* Large weights, first half: v of every group and block. */
+static void run_windows(void *ctx, int thread, int threads)
+{
+    const struct winograd *g = ctx;
+    long from, to;
+
+    kn_threads_part((long)g->groups * g->blocks, thread, threads, &from, &to);
+    for (long i = from; i < to; i++) {
+        int group = (int)(i / g->blocks);
+        transform_group(g, group, (int)(i % g->blocks), g->v + group * g->v_group);
+    }
+}
+
+/* Second half: each step over every group. */
+static void run_panels(void *ctx, int thread, int threads)
+{
+    const struct winograd *g = ctx;
+    float *m = m_of(g, thread);
+    long from, to;
+
+    kn_threads_part((long)g->steps * g->groups, thread, threads, &from, &to);
+    for (long i = from; i < to; i++) {
+        int step = (int)(i / g->groups), group = (int)(i % g->groups);
+        multiply(g, group, step, g->v + group * g->v_group, m);
+        finish_group(g, group, step, m);
+    }
+}
+
+static void run(const struct kn_job *job, int size)
+{
+    const struct kn_f32_ops *ops = job->engine->f32;
+    struct winograd g = {.job = job, .ops = ops};
+
+    assert(job->halo_x >= 1);
+    plan(&g, job->layer, size, ops->pixels);
+    g.in = ops->winograd_in[size / 4];
+    g.out = ops->winograd_out[size / 4];
+    g.steps = divide_up(g.panels, ops->panels);
+    g.koff = job->scratch;
+    for (int b = 0; b < g.blocks; b++)
+        g.koff[b] = (ptrdiff_t)b * g.most * BLOCK;
+    g.v = (float *)job->scratch + divide_up(2 * g.blocks, BLOCK) * BLOCK;
+    g.m = g.v + g.v_group * (g.all_at_once ? g.groups : job->width);
+    if (g.all_at_once) {
+        kn_threads_run(job->threads, job->width, run_windows, &g);
+        kn_threads_run(job->threads, job->width, run_panels, &g);
+    } else {
+        kn_threads_run(job->threads, job->width, run_groups, &g);
+    }
+    kn_blocked_clear_halo(job->y, job->layer, job->halo_y);
+}
+
+void kn_f32_winograd2(const struct kn_job *job)
+{
+    run(job, 2);
+}
+
+void kn_f32_winograd4(const struct kn_job *job)
+{
+    run(job, 4);
+}

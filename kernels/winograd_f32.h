@@ -1,0 +1,124 @@
+/* winograd_f32.h: Winograd's transforms for one tile and one block of 16 channels, written once
+ * over the vector type of the ISA file that includes it. That file defines
+ *
+ *   VEC, LANES (16 or 8), LOAD(p), STORE(p, v), SET1(s), ADD(a, b), SUB(a, b), MAX(low, x),
+ *   MADD(a, b, c) = a * b + c, NMADD(a, b, c) = c - a * b, each rounded once
+ *
+ * Points 0, 1, -1, infinity for F(2,3) and 0, 1, -1, 2, -2, infinity for F(4,3); the matrices are
+ * those of Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015.
+ * A transform of a tile is the one-dimensional transform of its columns, then of its rows.
+ */
+#ifndef KERNELS_WINOGRAD_F32_H
+#define KERNELS_WINOGRAD_F32_H
+
+#include <stddef.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* from, to: floats from one element of the line to the next */
+INLINE void in2(const float *d, ptrdiff_t from, float *v, ptrdiff_t to)
+{
+    VEC d0 = LOAD(d), d1 = LOAD(d + from), d2 = LOAD(d + 2 * from), d3 = LOAD(d + 3 * from);
+
+    STORE(v, SUB(d0, d2));
+    STORE(v + to, ADD(d1, d2));
+    STORE(v + 2 * to, SUB(d2, d1));
+    STORE(v + 3 * to, SUB(d1, d3));
+}
+
+INLINE void in4(const float *d, ptrdiff_t from, float *v, ptrdiff_t to)
+{
+    VEC d0 = LOAD(d), d1 = LOAD(d + from), d2 = LOAD(d + 2 * from), d3 = LOAD(d + 3 * from);
+    VEC d4 = LOAD(d + 4 * from), d5 = LOAD(d + 5 * from);
+    VEC two = SET1(2), four = SET1(4), five = SET1(5);
+    VEC even = NMADD(four, d2, d4), odd = NMADD(four, d1, d3);
+    VEC e2 = SUB(d4, d2), o2 = SUB(d3, d1);
+
+    STORE(v, MADD(four, d0, NMADD(five, d2, d4)));
+    STORE(v + to, ADD(even, odd));
+    STORE(v + 2 * to, SUB(even, odd));
+    STORE(v + 3 * to, MADD(two, o2, e2));
+    STORE(v + 4 * to, NMADD(two, o2, e2));
+    STORE(v + 5 * to, MADD(four, d1, NMADD(five, d3, d5)));
+}
+
+/* The lines that leave: 2 or 4 values of one row or column of the result. */
+INLINE void out2(const float *m, ptrdiff_t from, VEC y[2])
+{
+    VEC m1 = LOAD(m + from), m2 = LOAD(m + 2 * from);
+
+    y[0] = ADD(LOAD(m), ADD(m1, m2));
+    y[1] = SUB(SUB(m1, m2), LOAD(m + 3 * from));
+}
+
+INLINE void out4(const float *m, ptrdiff_t from, VEC y[4])
+{
+    VEC m1 = LOAD(m + from), m2 = LOAD(m + 2 * from);
+    VEC m3 = LOAD(m + 3 * from), m4 = LOAD(m + 4 * from);
+    VEC s = ADD(m1, m2), d = SUB(m1, m2), s2 = ADD(m3, m4), d2 = SUB(m3, m4);
+
+    y[0] = ADD(LOAD(m), ADD(s, s2));
+    y[1] = MADD(SET1(2), d2, d);
+    y[2] = MADD(SET1(4), s2, s);
+    y[3] = ADD(MADD(SET1(8), d2, d), LOAD(m + 5 * from));
+}
+
+/* size: m of F(m, 3); points: m + 2. Both are constants where this is expanded. */
+INLINE void transform_in(const float *d, ptrdiff_t row, float *v, ptrdiff_t point, const int points)
+{
+    float columns[6 * 6 * LANES] __attribute__((aligned(64)));
+
+    for (int h = 0; h < 16; h += LANES, d += LANES, v += LANES) {
+        for (int x = 0; x < points; x++)
+            if (points == 4)
+                in2(d + 16 * x, row, columns + LANES * x, LANES * 4);
+            else
+                in4(d + 16 * x, row, columns + LANES * x, LANES * 6);
+        for (int y = 0; y < points; y++)
+            if (points == 4)
+                in2(columns + LANES * 4 * y, LANES, v + point * 4 * y, point);
+            else
+                in4(columns + LANES * 6 * y, LANES, v + point * 6 * y, point);
+    }
+}
+
+/* One row of the result: bias, residual, ReLU. */
+INLINE void finish_row(const VEC *line, VEC bias, VEC low, const float *residual, float *y,
+                       const int size)
+{
+    for (int x = 0; x < size; x++) {
+        VEC v = ADD(line[x], bias);
+        if (residual)
+            v = ADD(v, LOAD(residual + 16 * x));
+        STORE(y + 16 * x, MAX(low, v));
+    }
+}
+
+INLINE void transform_out(const float *m, ptrdiff_t point, const float *bias, const float *residual,
+                          float *y, ptrdiff_t row, float low, const int size)
+{
+    const int points = size + 2;
+    float columns[4 * 6 * LANES] __attribute__((aligned(64)));
+    VEC line[4];
+
+    for (int h = 0; h < 16; h += LANES) {
+        for (int x = 0; x < points; x++) {
+            if (size == 2)
+                out2(m + h + point * x, point * points, line);
+            else
+                out4(m + h + point * x, point * points, line);
+            for (int i = 0; i < size; i++)
+                STORE(columns + LANES * (points * i + x), line[i]);
+        }
+        for (int i = 0; i < size; i++) {
+            if (size == 2)
+                out2(columns + LANES * points * i, LANES, line);
+            else
+                out4(columns + LANES * points * i, LANES, line);
+            finish_row(line, LOAD(bias + h), SET1(low), residual ? residual + h + row * i : NULL,
+                       y + h + row * i, size);
+        }
+    }
+}
+
+#endif

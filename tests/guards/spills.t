@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""In every loop of a micro-kernel that multiplies and adds, the accumulators stay in registers: no
+vector is written to the stack or read from it there. gcc 12 spills them when it is left alone."""
+
+import glob
+import os
+import platform
+import re
+
+import objects
+import tap
+
+KERNELS = ("avx2", "avx512")
+LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+FMA = re.compile(r"^vf[n]?m(add|sub)|^vdpbf16|^vpdp")
+SPILL = re.compile(r"%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p[^)]*\).*%[xyz]mm\d")
+
+
+def functions(path):
+    """{name: [(address, mnemonic, operands)]}"""
+    found, code = {}, None
+    for line in objects.output("objdump", "-d", "--no-show-raw-insn", path).splitlines():
+        head = re.match(r"^[0-9a-f]+ <(.*)>:$", line)
+        if head:
+            code = found.setdefault(head[1], [])
+            continue
+        part = LINE.match(line)
+        if part and code is not None:
+            code.append((int(part[1], 16), part[2], part[3]))
+    return found
+
+
+def loops(code):
+    """What lies between the target of a jump backwards and that jump."""
+    for address, mnemonic, operands in code:
+        target = re.match(r"^([0-9a-f]+)\b", operands)
+        if mnemonic.startswith("j") and target and int(target[1], 16) <= address:
+            yield [one for one in code if int(target[1], 16) <= one[0] <= address]
+
+
+def spills(path):
+    """(loops with multiply-adds, [(function, instruction that touches the stack)])"""
+    looked_at, wrong = 0, []
+    for name, code in functions(path).items():
+        for body in loops(code):
+            if not any(FMA.match(mnemonic) for _, mnemonic, _ in body):
+                continue
+            looked_at += 1
+            wrong += [(name, f"{m} {o}") for _, m, o in body if SPILL.search(f"{m} {o}")]
+    return looked_at, wrong
+
+
+def everything():
+    for folder in KERNELS:
+        paths = glob.glob(os.path.join(objects.BUILD, f"obj/kernels/{folder}/gemm_*.o"))
+        tap.ok(paths, f"{folder}: there are micro-kernels", objects.BUILD)
+        for path in paths:
+            looked_at, wrong = spills(path)
+            name = os.path.relpath(path, objects.BUILD)
+            tap.ok(looked_at >= 12, f"{name}: loops to look at", looked_at)
+            tap.equal(wrong[:3], [], f"{name}: no accumulator on the stack")
+
+
+def can_fail():
+    each = lambda text: "".join(text.replace("#", str(i)) for i in range(24))
+    text = f"""
+    typedef float v __attribute__((vector_size(32)));
+    void f(v *y, const v *a, const v *b, int n) {{
+        {each("v s# = y[#];")}
+        for (int k = 0; k < n; k++, b++) {{ v x = *b; {each("s# += a[#] * x;")} }}
+        {each("y[#] = s#;")}
+    }}"""
+    flags = ("-O3", "-mavx2", "-mfma", "-ffp-contract=fast")
+    looked_at, wrong = objects.snippet(text, spills, kind="o", flags=flags)
+    tap.ok(looked_at > 0 and wrong, "can fail: 24 accumulators in 16 registers", (looked_at, wrong))
+
+
+if platform.machine() != "x86_64":
+    tap.skip_all(f"instructions of x86_64 are looked for, and this is {platform.machine()}")
+if objects.SANITIZED:
+    tap.skip_all("a sanitizer's own code goes through the stack")
+tap.run(everything, can_fail)

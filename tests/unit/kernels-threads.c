@@ -1,0 +1,153 @@
+/* The thread pool: every share is run once, by as many threads as were asked for, and whoever has
+ * nothing to do sleeps. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "kernels/threads.h"
+
+static _Atomic int calls[KN_MAX_THREADS], wrong;
+
+static void count(void *ctx, int thread, int threads)
+{
+    if (threads != *(const int *)ctx || thread < 0 || thread >= threads)
+        atomic_fetch_add(&wrong, 1);
+    else
+        atomic_fetch_add(&calls[thread], 1);
+}
+
+static void expect_calls(int width, int each)
+{
+    for (int i = 0; i < KN_MAX_THREADS; i++)
+        assert_int_equal(atomic_exchange(&calls[i], 0), i < width ? each : 0);
+    assert_int_equal(wrong, 0);
+}
+
+static void every_share_once(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= KN_MAX_THREADS; n++) {
+        struct kn_threads *pool;
+        assert_int_equal(kn_threads_new(&pool, n, NULL), KN_OK);
+        for (int width = 1; width <= n; width++) {
+            for (int i = 0; i < 500; i++)
+                kn_threads_run(pool, width, count, &width);
+            expect_calls(width, 500);
+        }
+        kn_threads_free(pool);
+    }
+}
+
+static void more_than_there_are(void **state)
+{
+    (void)state;
+    struct kn_threads *pool;
+    int three = 3, one = 1;
+    assert_int_equal(kn_threads_new(&pool, 3, NULL), KN_OK);
+    kn_threads_run(pool, 8, count, &three);
+    expect_calls(3, 1);
+    kn_threads_free(pool);
+    kn_threads_run(NULL, 4, count, &one);
+    expect_calls(1, 1);
+    kn_threads_free(NULL);
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec t = {.tv_nsec = ms * 1000000};
+    nanosleep(&t, NULL);
+}
+
+/* Rings after everyone went to sleep, and at every moment while they do. */
+static void nobody_misses_a_call(void **state)
+{
+    (void)state;
+    struct kn_threads *pool;
+    int four = 4;
+    assert_int_equal(kn_threads_new(&pool, 4, NULL), KN_OK);
+    for (int i = 0; i < 400; i++) {
+        struct timespec t = {.tv_nsec = i * 250};
+        nanosleep(&t, NULL);
+        kn_threads_run(pool, four, count, &four);
+    }
+    pause_ms(50);
+    kn_threads_run(pool, four, count, &four);
+    expect_calls(4, 401);
+    kn_threads_free(pool);
+}
+
+static long cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static void idle_threads_sleep(void **state)
+{
+    (void)state;
+    struct kn_threads *pool;
+    int eight = 8;
+    assert_int_equal(kn_threads_new(&pool, 8, NULL), KN_OK);
+    kn_threads_run(pool, eight, count, &eight);
+    pause_ms(100);
+    long before = cpu_ns();
+    pause_ms(400);
+    assert_true(cpu_ns() - before < 20000000); /* seven that spin would burn 400 ms or more */
+    kn_threads_free(pool);
+    expect_calls(8, 1);
+}
+
+static void see_mask(void *ctx, int thread, int threads)
+{
+    sigset_t *seen = ctx;
+    (void)threads;
+    pthread_sigmask(SIG_SETMASK, NULL, &seen[thread]);
+}
+
+/* A signal is the caller's: the worker takes it by signalfd. */
+static void helpers_block_signals(void **state)
+{
+    (void)state;
+    sigset_t seen[2];
+    struct kn_threads *pool;
+    assert_int_equal(kn_threads_new(&pool, 2, NULL), KN_OK);
+    kn_threads_run(pool, 2, see_mask, seen);
+    kn_threads_free(pool);
+    assert_int_equal(sigismember(&seen[0], SIGTERM), 0);
+    assert_int_equal(sigismember(&seen[1], SIGTERM), 1);
+    assert_int_equal(sigismember(&seen[1], SIGHUP), 1);
+}
+
+static void parts_cover_everything(void **state)
+{
+    (void)state;
+    for (long n = 0; n < 70; n++)
+        for (int threads = 1; threads <= 8; threads++) {
+            long at = 0;
+            for (int i = 0; i < threads; i++) {
+                long from, to;
+                kn_threads_part(n, i, threads, &from, &to);
+                assert_int_equal(from, at);
+                assert_true(to - from == n / threads || to - from == n / threads + 1);
+                at = to;
+            }
+            assert_int_equal(at, n);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_share_once),      cmocka_unit_test(more_than_there_are),
+        cmocka_unit_test(nobody_misses_a_call),  cmocka_unit_test(idle_threads_sleep),
+        cmocka_unit_test(helpers_block_signals), cmocka_unit_test(parts_cover_everything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
