@@ -66,8 +66,8 @@ static int missing(const struct folding *f, const char *name)
 
     if (!other)
         return wt_fail(f->err, WT_ETENSOR,
-                       "%s: %s is missing (the file has %zu tensors, with the names of "
-                       "torchvision's ResNet)",
+                       "%s: %s is missing among its %zu tensors; expected torchvision's names, "
+                       "from conv1.weight to fc.bias",
                        f->source->path, name, f->source->n_tensors);
     return wt_fail(
         f->err, WT_ETENSOR,

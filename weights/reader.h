@@ -17,6 +17,9 @@ struct wt_source_impl {
 
 /* Each reads the whole file, mapped in source->impl, and adds its tensors. */
 int wt_safetensors_read(struct wt_source *source, struct wt_err *err);
+int wt_pth_read(struct wt_source *source, struct wt_err *err);
+
+int wt_pth_is(const struct wt_file *file); /* by its first bytes */
 
 /* Adds a tensor, its name copied from n bytes of UTF-8. Errors: WT_EFORMAT (name, count),
  * WT_ENOMEM.

@@ -159,7 +159,7 @@ static int read_all(struct wt_source *source, struct wt_err *err)
     int code = wt_file_open(&impl->file, source->path, err);
 
     if (code == WT_OK)
-        code = wt_safetensors_read(source, err);
+        code = wt_pth_is(&impl->file) ? wt_pth_read(source, err) : wt_safetensors_read(source, err);
     if (code == WT_OK)
         code = settle_names(source, err);
     if (code == WT_OK)
