@@ -104,6 +104,8 @@ static const struct option options[] = {
     {"board-fd", INT, STARTED, AT(board_fd), "-1", -1, FD_MAX, 0, 0, 0},
     {"ask-fd", INT, STARTED, AT(ask_fd), "-1", -1, FD_MAX, 0, 0, 0},
     {"shed-fd", INT, STARTED, AT(shed_fd), "-1", -1, FD_MAX, 0, 0, 0},
+    {"busy-fd", INT, FCGI_FOR_WORKER, AT(busy_fd), "-1", -1, FD_MAX, 0, 0, 0},
+    {"deaths-fd", INT, FCGI_FOR_WORKER, AT(deaths_fd), "-1", -1, FD_MAX, 0, 0, 0},
     {"test", SWITCH, WORKER, AT(test), 0, 0, 0, 0,
      "t", "check configuration and model, start nothing"},
     {"help", SWITCH, EVERY, AT(help), 0, 0, 0, 0, "h", "print this"},

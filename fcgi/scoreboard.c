@@ -22,6 +22,18 @@ static const char *const stage_names[FCGI_N_STAGES] = {
 
 static const char *const state_names[] = {"none", "starting", "idle", "busy", "draining"};
 
+static const char *const cancel_names[FCGI_N_CANCELS] = {
+#define X(name, text) text,
+    FCGI_CANCELS(X)
+#undef X
+};
+
+static const char *const verdict_names[FCGI_N_VERDICTS] = {
+#define X(name, text) text,
+    FCGI_VERDICTS(X)
+#undef X
+};
+
 static void set32(_Atomic uint32_t *at, uint32_t value)
 {
     atomic_store_explicit(at, value, memory_order_relaxed);
@@ -190,6 +202,19 @@ void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
         add64(&page->requests, 1);
 }
 
+void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel reason)
+{
+    add64(&page->cancelled[reason], 1);
+}
+
+void fcgi_scoreboard_service(struct fcgi_board_worker *page, int64_t service_ns)
+{
+    uint64_t old = atomic_load_explicit(&page->service_us, memory_order_relaxed);
+    uint64_t us = service_ns > 1000 ? (uint64_t)service_ns / 1000 : 1;
+
+    set64(&page->service_us, old ? (old * 7 + us + 4) / 8 : us);
+}
+
 void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state)
 {
     fcgi_scoreboard_name(page, "", "", "", "");
@@ -226,4 +251,14 @@ const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage)
 const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state)
 {
     return (unsigned)state <= FCGI_WORKER_DRAINING ? state_names[state] : "?";
+}
+
+const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason)
+{
+    return (unsigned)reason < FCGI_N_CANCELS ? cancel_names[reason] : "?";
+}
+
+const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict)
+{
+    return (unsigned)verdict < FCGI_N_VERDICTS ? verdict_names[verdict] : "?";
 }

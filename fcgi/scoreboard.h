@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 1, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 2, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -51,6 +51,18 @@ struct fcgi_histogram {
     _Atomic uint64_t sum_us;
 };
 
+/* Why a request that had been dequeued was dropped before its answer was made. */
+#define FCGI_CANCELS(X)                                                                            \
+    X(DEADLINE, "deadline")         /* its budget was spent, or would not have sufficed: 504 */    \
+    X(HANGUP_QUEUE, "hangup_queue") /* the client had gone before anything was computed */         \
+    X(HANGUP, "hangup")             /* it went in the middle */
+enum fcgi_cancel {
+#define X(name, text) FCGI_CANCEL_##name,
+    FCGI_CANCELS(X)
+#undef X
+        FCGI_N_CANCELS
+};
+
 struct fcgi_board_worker {
     uint32_t magic, version, slot, reserved;
     _Atomic uint32_t state; /* enum fcgi_worker_state */
@@ -78,6 +90,11 @@ struct fcgi_board_worker {
     _Atomic uint64_t codes[FCGI_N_CODES];
     struct fcgi_histogram stages[FCGI_N_STAGES];
     struct fcgi_histogram total;
+    _Atomic uint64_t cancelled[FCGI_N_CANCELS];
+
+    /* smoothed: dequeue to answer, of successful requests; 0: none yet. Outlives the worker. */
+    _Atomic uint64_t service_us;
+    _Atomic uint64_t queue_us; /* how old the last request was when it was dequeued */
 
     char model_sha256[65], model_name[64], isa[32], precision[16], blas_core[32];
     _Atomic uint64_t model_mapped_bytes, model_private_bytes;
@@ -98,12 +115,26 @@ enum fcgi_service_state {
     X(START, "start_timeout")         /* killed: not ready in time */                              \
     X(DRAIN, "drain_timeout")         /* killed: asked to leave, did not in time */                \
     X(CRASHED, "crashed")             /* SEGV, BUS, ILL, FPE, ABRT, SYS */                         \
+    X(STUCK, "stuck")                 /* killed: it made no progress */                            \
     X(KILLED, "killed")               /* any other signal: somebody else's doing */
 enum fcgi_end {
 #define X(name, text) FCGI_END_##name,
     FCGI_ENDS(X)
 #undef X
         FCGI_N_ENDS
+};
+
+/* What the watchdog finds of a busy worker. */
+#define FCGI_VERDICTS(X)                                                                           \
+    X(RUNNING, "running")                                                                          \
+    X(SLOW, "slow")       /* takes long, and ticks: kept */                                        \
+    X(STARVED, "starved") /* no tick, but no CPU time either: kept until its budget ends */        \
+    X(STUCK, "stuck")     /* no tick for RESNET_STALL_TIMEOUT of CPU time, or past its budget */
+enum fcgi_verdict {
+#define X(name, text) FCGI_VERDICT_##name,
+    FCGI_VERDICTS(X)
+#undef X
+        FCGI_N_VERDICTS
 };
 
 /* The supervisor's own page. */
@@ -116,6 +147,8 @@ struct fcgi_board_main {
     _Atomic uint64_t start_ns; /* CLOCK_MONOTONIC */
     _Atomic uint64_t restarts[FCGI_BOARD_MAX_SLOTS];
     _Atomic uint64_t ends[FCGI_N_ENDS];
+    _Atomic uint64_t verdicts[FCGI_N_VERDICTS]; /* times that a worker got another verdict */
+    _Atomic uint64_t throttled_us;              /* by the cgroup's CPU quota, since it was made */
     _Atomic uint64_t reloads_ok, reloads_failed;
     _Atomic uint32_t reloading;  /* a reload is under way */
     _Atomic uint64_t work_inode; /* of the work socket: names it to sock_diag */
@@ -157,6 +190,12 @@ void fcgi_scoreboard_tick(struct fcgi_board_worker *page, int layer);
 void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
                            const int64_t *stage_ns, int64_t total_ns);
 
+/* Counts a request that was dropped. */
+void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel reason);
+
+/* Smooths the service time (an eighth of the new one); called for successful requests. */
+void fcgi_scoreboard_service(struct fcgi_board_worker *page, int64_t service_ns);
+
 /* The request is over; state becomes `state` (IDLE or DRAINING). */
 void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state);
 
@@ -174,6 +213,8 @@ int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
 extern const uint64_t fcgi_scoreboard_bounds_us[]; /* FCGI_BUCKETS_US: [FCGI_N_BUCKETS - 1] */
 const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage);
 const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state);
+const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason);
+const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict);
 
 /* CLOCK_MONOTONIC, as all times in the pages. */
 uint64_t fcgi_scoreboard_now_ns(void);

@@ -136,7 +136,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("slot", "generation", "ready-fd", "board-fd"):
         parser.add_argument("--" + name, type=int, required=True)
-    options = parser.parse_args()
+    options, _ = parser.parse_known_args()
     with open(os.environ["FAKE_DIR"] + "/mode", encoding="ascii") as file:
         mode, *rest = file.read().split()
     seconds = float(rest[0]) if rest else 0
