@@ -1,0 +1,126 @@
+"""worker.py: one resnet-fcgi alone on a unix socket, as spawn-fcgi would start it.
+
+    with Worker() as worker:
+        answer = worker.predict(draw.jpeg())
+
+Leaving the block sends TERM and insists on exit code 0.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import fcgi_client
+import service
+import tap
+
+STOP_S = 60
+
+
+class Worker:
+    def __init__(self, flags=(), wrapper=(), model=None, listener=None, **environment):
+        """wrapper: a command line in front (strace, valgrind). listener: a listening socket that
+        stays the caller's; without it there is one that only the worker holds. environment:
+        RESNET_*."""
+        self.directory = tempfile.mkdtemp(prefix="resnet-w.")
+        self.path = os.path.join(self.directory, "work.sock")
+        self.log = os.path.join(self.directory, "log")
+        self.model = model or service.small_model()
+        self.flags, self.wrapper, self.environment = list(flags), list(wrapper), environment
+        self.process, self.listener = None, listener
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        if self.listener:
+            self.path = self.listener.getsockname()
+            self._start(self.listener)
+            return
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path)
+            listener.listen(64)
+            self._start(listener)
+
+    def _start(self, listener):
+        command = [*self.wrapper, service.program("resnet-fcgi"), "--model", self.model]
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command + self.flags, stdin=listener, stderr=log,
+                env=service.clean_environment(**self.environment),
+            )  # fmt: skip
+
+    def __exit__(self, kind, *_):
+        code = self.stop(signal.SIGKILL if kind else signal.SIGTERM)
+        if kind:
+            tap.note(service.tail(self.log))
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if not kind and code != 0:
+            raise AssertionError(f"resnet-fcgi ended with {code}")
+
+    def pid(self):
+        """The worker's own, also behind a wrapper; known when it is ready."""
+        if not self.wrapper:
+            return self.process.pid
+        self.wait_ready()
+        return int(re.search(r" pid=(\d+)", self.events("ready")[0])[1])
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            os.kill(self.pid(), number)
+        return self.process.wait(STOP_S)
+
+    def exchange(self, wire):
+        return fcgi_client.exchange(self.path, wire)
+
+    def predict(self, body, **params):
+        return fcgi_client.predict(self.path, body, **params)
+
+    def connect(self):
+        return fcgi_client.connect(self.path)
+
+    def wait_ready(self, seconds=60):
+        service.until(lambda: self.events("ready"), seconds, "resnet-fcgi ready")
+
+    # ---- what it says -----------------------------------------------------------------------
+    def lines(self):
+        with open(self.log, encoding="utf-8") as log:
+            return log.read().splitlines()
+
+    def events(self, name):
+        """Log lines of one event."""
+        return [line for line in self.lines() if f" event={name} " in line or
+                (line.startswith("{") and json.loads(line)["event"] == name)]  # fmt: skip
+
+    def request_line(self, request_id, seconds=10):
+        """The log line of a request: it is written after the answer."""
+        key = f" request_id={request_id} "
+        return service.until(
+            lambda: [line for line in self.events("request") if key in line], seconds, "log line"
+        )[0]
+
+    # ---- what the kernel says ----------------------------------------------------------------
+    def status(self, key):
+        """An entry of /proc/PID/status, in KiB or as a count."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith(key + ":"):
+                    return int(line.split()[1])
+        raise KeyError(key)
+
+    def cpu_ns(self):
+        with open(f"/proc/{self.process.pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[0])
+
+
+def seconds_of(function):
+    start = time.monotonic()
+    value = function()
+    return time.monotonic() - start, value
