@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""resnet-spawn with real workers: a bad model at the start, at -t, and at a reload."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import draw
+import tap
+from service import Service, clean_environment, program, small_model, until
+
+PICTURE = draw.jpeg()
+
+
+def corrupt(path, copy):
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    for at in range(len(data) // 2, len(data) // 2 + 4096):
+        data[at] ^= 0x55
+    with open(copy + ".new", "wb") as file:
+        file.write(data)
+    os.rename(copy + ".new", copy)
+
+
+def run(*command, **environment):
+    return subprocess.run(
+        [program("resnet-spawn"), *command], env=clean_environment(**environment), timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def bad_from_the_start(directory):
+    model, run_dir = os.path.join(directory, "model.rnm"), os.path.join(directory, "run")
+    where = {"RESNET_MODEL": model, "RESNET_RUN_DIR": run_dir, "RESNET_WORKERS": 2}
+    for name, make in (
+        ("no model", lambda: None),
+        ("a corrupt model", lambda: corrupt(small_model(), model)),
+        ("an empty model", lambda: open(model, "wb").close()),
+    ):
+        make()
+        for arguments in ((), ("-t",)):
+            result = run(*arguments, **where)
+            what = " ".join(("resnet-spawn", *arguments, "with", name))
+            tap.equal(result.returncode, 78, f"{what}: 78")
+            tap.ok(model in result.stderr, "with a sentence that names the file", result.stderr)
+    shutil.copy(small_model(), model)
+    result = run("-t", **where)
+    tap.equal(result.returncode, 0, "resnet-spawn -t with a good one: 0")
+    tap.ok("good" in result.stdout, "and says so", result.stdout)
+    tap.ok(not os.path.exists(os.path.join(run_dir, "work.sock")), "-t starts nothing")
+
+
+def bad_at_a_reload(directory):
+    model = os.path.join(directory, "model.rnm")
+    shutil.copy(small_model(), model)
+    with Service(workers=2, model=model) as service:
+        expected = service.post(PICTURE).json()["predictions"]
+        before = service.workers()
+        corrupt(small_model(), model)
+        result = subprocess.run(
+            [program("resnet-ctl"), "reload"], env=clean_environment(**service.environment),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        tap.equal(result.returncode, 1, "HUP with a corrupt model: resnet-ctl reload says 1")
+        tap.ok(model in result.stderr, "and why", result.stderr)
+        reason = service.get("/status", port=service.inside).json()["reason"]
+        tap.ok(model in (reason or ""), "/status has the reason", reason)
+        tap.equal(service.workers(), before, "the old workers still serve")
+        tap.equal(service.post(PICTURE).json()["predictions"], expected, "with the same answer")
+        tap.equal(service.get("/health/ready").status, 200, "ready")
+        shutil.copy(small_model(), model + ".new")
+        os.rename(model + ".new", model)
+        service.spawn.send_signal(signal.SIGHUP)
+        until(lambda: not set(before) & set(service.workers()), 60, "new workers")
+        tap.equal(service.post(PICTURE).json()["predictions"], expected, "a good one is taken")
+
+
+def everything():
+    with tempfile.TemporaryDirectory(prefix="resnet-t.") as directory:
+        bad_from_the_start(directory)
+        bad_at_a_reload(directory)
+
+
+tap.run(everything)
