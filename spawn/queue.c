@@ -17,7 +17,7 @@ struct question {
 };
 
 /* The attribute's place in the answer depends on the kernel: walk, within what was received. */
-static int find_depth(const struct nlmsghdr *header, int n)
+static int find_depth(const struct nlmsghdr *header, size_t n)
 {
     const struct unix_diag_msg *message = NLMSG_DATA(header);
 
@@ -55,7 +55,7 @@ static int ask(int fd, uint64_t inode)
     if (send(fd, &question, sizeof question, 0) != sizeof question)
         return -1;
     ssize_t n = recv(fd, &answer, sizeof answer, MSG_DONTWAIT); /* the kernel answers in send() */
-    return n < (ssize_t)sizeof answer.header ? -1 : find_depth(&answer.header, (int)n);
+    return n < (ssize_t)sizeof answer.header ? -1 : find_depth(&answer.header, (size_t)n);
 }
 
 int spawn_queue_depth(uint64_t inode)

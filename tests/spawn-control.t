@@ -61,8 +61,8 @@ def status_shapes():
                  "rss_bytes", "pss_bytes"}  # fmt: skip
         tap.ok(known <= set(full["workers"][0]), "internal: what each worker does", full)
         held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/1"}) for _ in range(5)]
-        depth = wait_for(lambda: s.status()["queue"]["depth"], "a queue")
-        tap.equal(depth, 3, "the queue's depth")
+        wait_for(lambda: s.status()["queue"]["depth"] == 3, "a queue of three")
+        tap.ok(True, "two are served, three wait")
         for connection in held:
             receive(connection)
 
