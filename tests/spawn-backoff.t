@@ -48,6 +48,22 @@ def start_timeout():
         tap.ok(s.status()["ends"]["start_timeout"] >= 2, "a worker not ready in time is killed")
 
 
+def killed_before_readiness():
+    with Supervisor(workers=1, mode="slow 0.7") as s:
+        for _ in range(3):
+            status = wait_for(lambda: s.try_status(), "/status")
+            pid = status["workers"][0]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: started_after(s, pid), "another worker")
+        s.until()
+        tap.equal(delays(s), [], "a worker that somebody kills is replaced at once, ready or not")
+
+
+def started_after(s, pid):
+    workers = s.status()["workers"]
+    return workers and workers[0]["pid"] not in (0, pid)
+
+
 def configuration_error_later():
     with Supervisor(workers=1) as s:
         s.until()
@@ -66,5 +82,6 @@ tap.run(
     failing_start,
     crash_after_start,
     start_timeout,
+    killed_before_readiness,
     configuration_error_later,
 )

@@ -101,6 +101,23 @@ def during_the_start():
         tap.equal(s.status()["generation"], 2, "a HUP during the start is done after it")
 
 
+def new_worker_killed():
+    with Supervisor(workers=1) as s:
+        s.until()
+        s.mode("slow 0.7")
+        s.signal(signal.SIGHUP)
+        for _ in range(2):
+            pid = wait_for(lambda: starting(s), "a new worker")
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: starting(s) != pid, "its end")
+        wait_for(lambda: s.status()["reload"]["ok"] == 1, "the reload")
+        tap.equal(s.status()["reload"]["failed"], 0, "a new worker that somebody kills: another one")
+
+
+def starting(s):
+    return next((w["pid"] for w in s.status()["workers"] if w["state"] == "starting"), 0)
+
+
 def worker_killed_during_reload():
     with Supervisor(workers=2) as s:
         s.until()
@@ -137,5 +154,6 @@ tap.run(
     slow_generation_is_given_up,
     second_is_remembered_once,
     during_the_start,
+    new_worker_killed,
     worker_killed_during_reload,
 )
