@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "weights/version.h"
+#include "fcgi/version.h"
 
 enum { EXIT_USAGE = 64 };
 
@@ -215,7 +215,7 @@ static void take_option(struct wt_arguments *a, int option, const char *name)
 
 static void print_version(void)
 {
-    printf("resnet-pack %s (commit %s), engines %s, OpenBLAS core %s\n", wt_version, wt_commit,
+    printf("resnet-pack %s (commit %s), engines %s, OpenBLAS core %s\n", fcgi_version, fcgi_commit,
            kn_isa_names(), kn_blas_core());
 }
 

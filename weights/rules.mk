@@ -3,7 +3,7 @@ libweights.a_src := $(filter-out %_main.c weights/pack_options.c,$(wildcard weig
 weights_ldlibs := -lzip -lnettle -lisal
 
 programs += resnet-pack
-resnet-pack_src    := weights/pack_main.c weights/pack_options.c fcgi/blas_env.c
+resnet-pack_src    := weights/pack_main.c weights/pack_options.c fcgi/blas_env.c fcgi/version.c
 resnet-pack_libs   := libweights.a libkernels.a
 resnet-pack_ldlibs  = $(weights_ldlibs) $(kernels_ldlibs)
 
@@ -21,7 +21,3 @@ $(weights_gen)/imagenet_labels.c: weights/imagenet-labels.txt weights/rules.mk
 	$(call weights_embed,wt_embedded_imagenet_labels)
 $(weights_gen)/sources.c: weights/sources.tsv weights/rules.mk
 	$(call weights_embed,wt_embedded_sources)
-
-# $(O)/commit is fcgi/rules.mk's.
-cflags_weights/version.c := -DWT_VERSION='"$(VERSION)"' -DWT_COMMIT='"$(COMMIT)"'
-$(O)/obj/weights/version.o: $(O)/commit
