@@ -171,6 +171,55 @@ static int verify_bytes(const struct wt_view *view, FILE *out, struct wt_err *er
     return WT_OK;
 }
 
+/* One layer's filters, brought into the layout again, against those of the section. */
+static int verify_filters(const struct wt_view *view, const struct wt_model *plain, int i,
+                          const struct wt_model *other, struct wt_err *err)
+{
+    const struct kn_layer *layer = &plain->net.layer[i];
+    size_t bytes = kn_pack_bytes(other->layout, layer);
+    size_t room = (bytes + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
+    int code = WT_OK;
+
+    if (bytes == 0)
+        return WT_OK;
+    void *again = aligned_alloc(KN_ALIGN, room);
+    if (again == NULL)
+        return wt_fail(err, WT_ENOMEM, "%s: no memory for %s", view->path, layer->name);
+    kn_pack(other->layout, layer, plain->weights[i].w, again);
+    if (memcmp(again, other->weights[i].w, bytes) != 0 ||
+        memcmp(plain->weights[i].bias, other->weights[i].bias, (size_t)layer->oc * sizeof(float)) !=
+            0)
+        code = wt_fail(err, WT_ECHECKSUM,
+                       "%s: section %s: %s is not that of %s; pack the weights again with this "
+                       "release's resnet-pack",
+                       view->path, other->layout, layer->name, plain->layout);
+    free(again);
+    return code;
+}
+
+/* That every other layout of fp32 holds the same weights as the plain one, which the self-test is
+ * run with. */
+static int verify_layouts(const struct wt_view *view, const struct wt_model *plain, FILE *out,
+                          struct wt_err *err)
+{
+    for (uint32_t s = 0; s < view->header->n_sections; s++) {
+        const char *layout = view->sections[s].layout;
+        struct wt_model other;
+        if (strcmp(layout, plain->layout) == 0 || kn_pack_bytes(layout, plain->net.layer) == 0)
+            continue;
+        int code = wt_model_open(&other, view->path, layout, err);
+        if (code != WT_OK)
+            return code;
+        for (int i = 0; i < plain->net.n_layers && code == WT_OK; i++)
+            code = verify_filters(view, plain, i, &other, err);
+        wt_model_close(&other);
+        if (code != WT_OK)
+            return code;
+        fprintf(out, "section %s: the weights of %s\n", layout, plain->layout);
+    }
+    return WT_OK;
+}
+
 struct reporter {
     const struct wt_progress *progress;
     const struct kn_net *net;
@@ -184,9 +233,10 @@ static int report_layer(void *ctx, int layer)
     return wt_progress(r->progress, "self-test", share) == 0 ? KN_MAX_THREADS : 0;
 }
 
-static int verify_network(const char *path, FILE *out, const struct wt_progress *progress,
+static int verify_network(const struct wt_view *view, FILE *out, const struct wt_progress *progress,
                           struct wt_err *err)
 {
+    const char *path = view->path;
     struct kn_options options = {.isa = "ref", .max_batch = 1, .max_threads = KN_MAX_THREADS};
     struct kn_plan *plan = NULL;
     struct wt_model model;
@@ -201,12 +251,15 @@ static int verify_network(const char *path, FILE *out, const struct wt_progress 
         return code;
     fprintf(out, "network: %s, %d layers, as its tensors say\n", model.net.arch,
             model.net.n_layers);
+    if ((code = verify_layouts(view, &model, out, err)) != WT_OK)
+        goto out;
     if (kn_plan_new(&plan, &model.net, model.weights, &options, &why) != KN_OK)
         code = wt_fail(err, WT_ENOMEM, "%s: %s", path, wt_err_kernels(&why));
     else
         code = wt_selftest(&model, plan, ref_tolerance, report_layer, &reporter, err);
     if (code == WT_OK)
         fprintf(out, "self-test: stage sums and logits hold\n");
+out:
     kn_plan_free(plan);
     wt_model_close(&model);
     return code;
@@ -221,6 +274,8 @@ int wt_report_verify(const char *path, FILE *out, const struct wt_progress *prog
     if (code != WT_OK)
         return code;
     code = verify_bytes(&view, out, err);
+    if (code == WT_OK)
+        code = verify_network(&view, out, progress, err);
     wt_view_close(&view);
-    return code == WT_OK ? verify_network(path, out, progress, err) : code;
+    return code;
 }
