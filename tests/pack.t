@@ -206,7 +206,7 @@ def verify():
         model = read(path)
         for at, words in [
             (0, "not a model file"), (8, "version"), (32, "head's CRC-32C"), (200, "head's CRC-32C"),
-            (len(model) - 1, "section f32.plain: CRC-32C"),
+            (len(model) // 3, "section f32.plain: CRC-32C"), (len(model) - 1, "section f32."),
         ]:  # fmt: skip
             damaged = bytearray(model)
             damaged[at] ^= 1
