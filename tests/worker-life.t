@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -159,10 +160,21 @@ def two_share_a_socket():
             tap.equal(first.process.wait(60), 0, "and it left with 0")
 
 
-def ready_byte_and_lost_supervisor():
+def fresh_board():
+    """A worker's page, of the size and version that fcgi/scoreboard.h says."""
+    with open(os.path.join(service.TOP, "fcgi", "scoreboard.h"), encoding="utf-8") as file:
+        header = file.read()
+    size = int(re.search(r"FCGI_BOARD_BYTES = (\d+)", header)[1])
+    magic = int(re.search(r"FCGI_BOARD_MAGIC (0x[0-9a-f]+)u", header)[1], 16)
+    version = int(re.search(r"FCGI_BOARD_VERSION = (\d+)", header)[1])
     board = os.memfd_create("board")
-    os.ftruncate(board, 8192)
-    os.pwrite(board, (0x64626372).to_bytes(4, "little") + (1).to_bytes(4, "little"), 0)
+    os.ftruncate(board, size)
+    os.pwrite(board, struct.pack("<II", magic, version), 0)
+    return board
+
+
+def ready_byte_and_lost_supervisor():
+    board = fresh_board()
     for lost in (False, True):
         read_end, write_end = os.pipe()
         if lost:
