@@ -1,6 +1,7 @@
 /* follow.c: looks up from the work now and then. */
 #include <poll.h>
 
+#include "fcgi/faults.h"
 #include "fcgi/worker.h"
 
 /* The peer closed both directions: nobody is left to answer. A peer that only ended its sending
@@ -12,6 +13,14 @@ static int has_hung_up(int fd)
     return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR));
 }
 
+int fcgi_follow_hung_up(struct fcgi_worker *worker, const char *where)
+{
+    if (!has_hung_up(worker->job.fd))
+        return 0;
+    fcgi_fail(&worker->job.err, FCGI_E_CANCELLED, "the client hung up %s", where);
+    return 1;
+}
+
 static int may_go_on(struct fcgi_worker *worker, uint64_t now_ns, const char *where)
 {
     struct fcgi_job *job = &worker->job;
@@ -21,11 +30,7 @@ static int may_go_on(struct fcgi_worker *worker, uint64_t now_ns, const char *wh
                   (long long)job->request.budget_ms, where);
         return 0;
     }
-    if (has_hung_up(job->fd)) {
-        fcgi_fail(&job->err, FCGI_E_CANCELLED, "the client hung up, %s", where);
-        return 0;
-    }
-    return 1;
+    return !fcgi_follow_hung_up(worker, where);
 }
 
 int fcgi_follow_tick(void *ctx, struct fcgi_err *err)
@@ -34,6 +39,7 @@ int fcgi_follow_tick(void *ctx, struct fcgi_err *err)
     struct fcgi_worker *worker = ctx;
 
     fcgi_scoreboard_tick(worker->board, -1);
+    fcgi_faults_at("resize");
     if (worker->job.ticks++ % TICKS_A_LOOK ||
         may_go_on(worker, fcgi_scoreboard_now_ns(), "while a picture was decoded"))
         return 1;
@@ -50,9 +56,10 @@ int fcgi_follow_between(void *ctx, int layer)
     if (layer == 0)
         fcgi_scoreboard_stage(worker->board, FCGI_STAGE_INFER);
     else
-        job->layer_ns[layer - 1] = (int64_t)(now_ns - job->layer_start_ns);
+        job->layer_ns[layer - 1] += (int64_t)(now_ns - job->layer_start_ns);
     job->layer_start_ns = now_ns;
     fcgi_scoreboard_tick(worker->board, layer);
+    fcgi_faults_layer(layer);
     if (!may_go_on(worker, now_ns, "while the network ran"))
         return 0;
     return worker->threads;

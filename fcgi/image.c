@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fcgi/codec.h"
+#include "fcgi/faults.h"
 #include "fcgi/preprocess.h"
 
 /* Formats that people send. Only those with an enum of their own will ever be decoded. */
@@ -116,7 +117,7 @@ int fcgi_image_crop(const uint8_t *bytes, size_t n, const struct wt_recipe *reci
         code = check_limits(&info, limits, err);
     if (code != FCGI_E_OK)
         return code;
-    made = malloc(crop_bytes);
+    made = fcgi_faults_fail("decode") ? NULL : malloc(crop_bytes);
     resize = made != NULL ? new_resize(&info, recipe, made) : NULL;
     if (resize == NULL) {
         code = fcgi_fail(err, FCGI_E_IMAGE_TOO_LARGE,

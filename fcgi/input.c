@@ -88,7 +88,7 @@ static int check(const struct fcgi_input *input, int error, int64_t declared, st
 }
 
 int fcgi_input_read(struct fcgi_input *input, FCGX_Stream *in, int64_t declared, uint64_t end_ns,
-                    struct fcgi_err *err)
+                    _Atomic uint64_t *ticks, struct fcgi_err *err)
 {
     const uint64_t drain_ns = 5000000000u;
     uint64_t now_ns = fcgi_scoreboard_now_ns(), drain_end_ns = now_ns + drain_ns;
@@ -98,6 +98,7 @@ int fcgi_input_read(struct fcgi_input *input, FCGX_Stream *in, int64_t declared,
     input->n = 0;
     input->total = 0;
     while (!late && read_some(input, in)) {
+        *ticks += 1;
         now_ns = fcgi_scoreboard_now_ns();
         late = now_ns > (input->total > input->max ? drain_end_ns : last_ns);
     }

@@ -21,11 +21,11 @@ void fcgi_input_close(struct fcgi_input *input);
 /* Reads STDIN to its end, whatever comes: an answer that leaves some unread is lost, since the peer
  * then sees its connection reset. Past max it is read and dropped, for 5 s at the most.
  * declared: CONTENT_LENGTH, -1 unknown. end_ns: CLOCK_MONOTONIC, when the request's time is up
- * (5 s are granted even if that was before).
+ * (5 s are granted even if that was before). ticks: one more for each piece that came.
  * Errors: BODY_TOO_LARGE, BODY_TRUNCATED (fewer bytes than declared, or a broken connection),
  * BAD_REQUEST (more than declared), DEADLINE_EXCEEDED. */
 int fcgi_input_read(struct fcgi_input *input, FCGX_Stream *in, int64_t declared, uint64_t end_ns,
-                    struct fcgi_err *err);
+                    _Atomic uint64_t *ticks, struct fcgi_err *err);
 
 /* Gives the memory of a large body back. */
 void fcgi_input_trim(struct fcgi_input *input);

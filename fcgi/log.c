@@ -48,6 +48,25 @@ void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log
     setup.json = json;
 }
 
+/* ---- numbers, as a signal handler may write them -------------------------------------------- */
+
+/* Digits of number before end, at least `width` of them. Returns the first. */
+static char *digits(char *end, uint64_t number, unsigned base, int width)
+{
+    for (; number || width > 0; number /= base, width--)
+        *--end = "0123456789abcdef"[number % base];
+    return end;
+}
+
+static char *signed_digits(char *end, int64_t number)
+{
+    char *first = digits(end, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, 10, 1);
+
+    if (number < 0)
+        *--first = '-';
+    return first;
+}
+
 /* ---- the line ------------------------------------------------------------------------------- */
 
 /* Two bytes are kept for the closing brace and the newline. */
@@ -79,7 +98,8 @@ static void put_quoted(struct line *line, const char *text, size_t n)
             escape[0] = '\\', escape[1] = (char)c;
             put(line, escape, 2);
         } else if (step == 0 || c < 0x20 || c == 0x7f) {
-            snprintf(escape, sizeof escape, "\\u%04x", c);
+            memcpy(escape, "\\u", 2);
+            digits(escape + 6, c, 16, 4);
             put(line, escape, 6);
             step = 1;
         } else {
@@ -129,17 +149,16 @@ static void put_string(struct line *line, const char *key, const char *text)
 
 static void put_int(struct line *line, const char *key, int number)
 {
-    char text[16];
-    int n = snprintf(text, sizeof text, "%d", number);
+    char text[16], *end = text + sizeof text, *first = signed_digits(end, number);
 
-    put_pair(line, key, strlen(key), text, (size_t)n, 1);
+    put_pair(line, key, strlen(key), first, (size_t)(end - first), 1);
 }
 
 /* 2026-11-20T10:11:12.345Z. gmtime_r() would open /etc/localtime at its first call. */
 static void put_now(struct line *line)
 {
     struct timespec now;
-    char text[48];
+    char text[] = "0000-00-00T00:00:00.000Z";
 
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t days = now.tv_sec / 86400, second = now.tv_sec % 86400;
@@ -150,13 +169,17 @@ static void put_now(struct line *line)
     int64_t day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
     int64_t year = yoe + era * 400 + (month <= 2);
 
-    int n = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)year,
-                     (int)month, (int)day, (int)(second / 3600), (int)(second / 60 % 60),
-                     (int)(second % 60), (int)(now.tv_nsec / 1000000));
+    digits(text + 4, (uint64_t)year, 10, 4);
+    digits(text + 7, (uint64_t)month, 10, 2);
+    digits(text + 10, (uint64_t)day, 10, 2);
+    digits(text + 13, (uint64_t)second / 3600, 10, 2);
+    digits(text + 16, (uint64_t)second / 60 % 60, 10, 2);
+    digits(text + 19, (uint64_t)second % 60, 10, 2);
+    digits(text + 23, (uint64_t)now.tv_nsec / 1000000, 10, 3);
     if (setup.json)
         put_string(line, "time", text);
     else
-        put(line, text, (size_t)n);
+        put_text(line, text);
 }
 
 /* ---- the format ----------------------------------------------------------------------------- */
@@ -227,7 +250,7 @@ static void add_string(struct value *value, const struct spec *spec, const char 
 /* %d %i %u %x %f %g %s %c with l, ll, z, j and a precision. */
 static void add_converted(struct value *value, const char **at, struct args *args)
 {
-    char text[64];
+    char text[64], *end = text + sizeof text, *first = text;
     int n = 0;
     struct spec spec = parse_spec(at, args);
     int precision = spec.precision < 0 ? 6 : spec.precision;
@@ -238,13 +261,14 @@ static void add_converted(struct value *value, const char **at, struct args *arg
         return;
     case 'd':
     case 'i':
-        n = snprintf(text, sizeof text, "%lld", (long long)take_signed(&spec, args));
+        first = signed_digits(end, take_signed(&spec, args));
         break;
     case 'u':
-        n = snprintf(text, sizeof text, "%llu", (unsigned long long)take_unsigned(&spec, args));
+        first = digits(end, take_unsigned(&spec, args), 10, 1);
         break;
     case 'x':
-        n = snprintf(text, sizeof text, "0x%llx", (unsigned long long)take_unsigned(&spec, args));
+        first = digits(end, take_unsigned(&spec, args), 16, 1);
+        add(value, "0x", 2);
         break;
     case 'f':
         n = snprintf(text, sizeof text, "%.*f", precision, va_arg(args->list, double));
@@ -258,7 +282,10 @@ static void add_converted(struct value *value, const char **at, struct args *arg
     default:
         text[n++] = '%';
     }
-    add(value, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    if (first > text)
+        add(value, first, (size_t)(end - first));
+    else
+        add(value, text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 /* One key=value of the format; returns what follows it. */

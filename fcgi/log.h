@@ -12,7 +12,7 @@ void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log
 /* fcgi_log(FCGI_LOG_INFO, "request", "request_id=%s ms=%.1f", id, ms): the format holds key=value
  * pairs; a value is quoted and escaped where it has blanks, quotes or control bytes, and a pair
  * whose value is empty is left out. Known conversions: %s %d %i %u %x %f %g %c, with a precision,
- * l, ll, z or j; no widths and flags.
+ * l, ll, z or j; no widths and flags. Async-signal-safe as long as neither %f nor %g is used.
  * Line: `2026-11-20T10:11:12.345Z level=info program=resnet-fcgi slot=0 gen=1 pid=7 event=request
  * request_id=... ms=12.3` */
 void fcgi_log(enum fcgi_log_level level, const char *event, const char *format, ...)

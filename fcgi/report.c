@@ -32,6 +32,11 @@ void fcgi_report_count(struct fcgi_worker *worker)
 {
     const struct fcgi_job *job = &worker->job;
 
+    fcgi_admission_learn(worker);
+    if (worker->response.code == FCGI_E_DEADLINE_EXCEEDED)
+        fcgi_scoreboard_cancel(worker->board, FCGI_CANCEL_DEADLINE);
+    else if (worker->response.code == FCGI_E_CANCELLED)
+        fcgi_scoreboard_cancel(worker->board, job->hangup);
     fcgi_scoreboard_count(worker->board, worker->response.code, job->stage_ns, job->total_ns);
 }
 
@@ -85,8 +90,9 @@ void fcgi_report_log(struct fcgi_worker *worker, int sent)
     slowest_layers(worker, layers, sizeof layers);
     fcgi_log(FCGI_LOG_WARN, "slow",
              "request_id=%s ms=%.3f queue_ms=%.3f read_ms=%.3f decode_ms=%.3f resize_ms=%.3f "
-             "infer_ms=%.3f layers=%s",
+             "infer_ms=%.3f write_ms=%.3f layers=%s",
              request->id, ms(job->total_ns), ms(stage_ns[FCGI_STAGE_QUEUE]),
              ms(stage_ns[FCGI_STAGE_READ]), ms(stage_ns[FCGI_STAGE_DECODE]),
-             ms(stage_ns[FCGI_STAGE_RESIZE]), ms(stage_ns[FCGI_STAGE_INFER]), layers);
+             ms(stage_ns[FCGI_STAGE_RESIZE]), ms(stage_ns[FCGI_STAGE_INFER]),
+             ms(stage_ns[FCGI_STAGE_WRITE]), layers);
 }

@@ -1,6 +1,7 @@
 # blas_env.c is named by every program that links BLAS: see there.
 archives += libfcgi-app.a
-libfcgi-app.a_src := $(filter-out %_main.c fcgi/blas_env.c,$(wildcard fcgi/*.c))
+libfcgi-app.a_src := $(filter-out %_main.c fcgi/blas_env.c \
+    $(if $(FAULTS),,fcgi/faults.c),$(wildcard fcgi/*.c))
 # The sums over 8-bit pixels are vectorised at -O3 only: 1.16 -> 0.87 ms for 640x480.
 cflags_fcgi/resize.c := -O3
 fcgi_ldlibs := -lfcgi -ljpeg

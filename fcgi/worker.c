@@ -2,7 +2,6 @@
 #include "fcgi/worker.h"
 
 #include <errno.h>
-#include <execinfo.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include <unistd.h>
 
 #include "fcgi/cpus.h"
+#include "fcgi/crash.h"
+#include "fcgi/faults.h"
 #include "fcgi/json.h"
 #include "fcgi/log.h"
 #include "fcgi/version.h"
@@ -45,6 +46,20 @@ static int open_board(struct fcgi_worker *worker, char text[512])
     return 0;
 }
 
+static int open_deaths(struct fcgi_worker *worker, char text[512])
+{
+    int fd = worker->config->deaths_fd;
+
+    if (fd < 0)
+        return 0;
+    worker->deaths = fcgi_deaths_map(fd, 0);
+    close(fd);
+    if (worker->deaths)
+        return 0;
+    snprintf(text, 512, "--deaths-fd is not a page of this version: %s", strerror(errno));
+    return FCGI_EXIT_USAGE;
+}
+
 /* The self-test's run counts as progress too, but nothing bounds it. */
 static int tick_loading(void *ctx, int layer)
 {
@@ -59,6 +74,13 @@ static int open_model(struct fcgi_worker *worker, char text[512])
     const struct fcgi_config *config = worker->config;
     struct fcgi_follow follow = {.between = tick_loading, .ctx = worker};
 
+    if (fcgi_faults_open(text))
+        return FCGI_EXIT_CONFIG;
+    fcgi_faults_at("load");
+    if (fcgi_faults_fail("load")) {
+        snprintf(text, 512, "no memory for the network");
+        return FCGI_EXIT_TRY_LATER;
+    }
     worker->threads = config->threads == FCGI_AUTO ? 1 : config->threads;
     struct fcgi_classifier_options options = {
         .path = config->model,
@@ -69,6 +91,12 @@ static int open_model(struct fcgi_worker *worker, char text[512])
     };
     if (fcgi_classifier_open(&worker->classifier, &options, &follow, text))
         return FCGI_EXIT_CONFIG;
+    fcgi_faults_network(&worker->classifier.model.net);
+    fcgi_faults_at("selftest");
+    if (fcgi_faults_fail("selftest")) {
+        snprintf(text, 512, "the self-test's logits are wrong");
+        return FCGI_EXIT_CONFIG;
+    }
     memcpy(worker->model_id, worker->classifier.model.sha256, sizeof worker->model_id - 1);
     return 0;
 }
@@ -123,9 +151,7 @@ static void describe(struct fcgi_worker *worker)
 /* What would open a file or allocate at its first use does so now. */
 static void warm_up(struct fcgi_worker *worker)
 {
-    void *frames[4];
-
-    backtrace(frames, 4);
+    fcgi_crash_watch(worker->board, &worker->classifier.model.net);
     if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
         worker->id_seed = fcgi_scoreboard_now_ns();
     fcgi_memory_open(&worker->memory);
@@ -147,6 +173,8 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     if (!code)
         code = open_board(worker, text);
     if (!code)
+        code = open_deaths(worker, text);
+    if (!code)
         code = open_model(worker, text);
     if (!code)
         code = open_predictor(worker, text);
@@ -159,17 +187,20 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     worker->fcgx.ipcFd = -1;
     describe(worker);
     warm_up(worker);
+    worker->estimated_ns = fcgi_scoreboard_now_ns();
     atomic_store(&worker->board->state, FCGI_WORKER_IDLE);
     return 0;
 }
 
 void fcgi_worker_close(struct fcgi_worker *worker)
 {
+    fcgi_crash_unwatch();
     fcgi_memory_close(&worker->memory);
     fcgi_response_free(&worker->response);
     fcgi_input_close(&worker->input);
     free(worker->predictor.top);
     fcgi_classifier_close(&worker->classifier);
+    fcgi_deaths_unmap(worker->deaths);
     fcgi_scoreboard_unmap(worker->board);
     fcgi_accept_close(&worker->accept);
 }
@@ -195,6 +226,16 @@ static void detach(struct fcgi_worker *worker)
         close(fd);
 }
 
+/* The supervisor sleeps while nobody works, and watches from here on. */
+static void tell_busy(const struct fcgi_worker *worker)
+{
+    const uint64_t one = 1;
+
+    if (worker->config->busy_fd >= 0 &&
+        write(worker->config->busy_fd, &one, sizeof one) != sizeof one && errno != EAGAIN)
+        fcgi_log(FCGI_LOG_WARN, "unwatched", "error=%s", strerror(errno));
+}
+
 static void parse(struct fcgi_worker *worker)
 {
     struct fcgi_job *job = &worker->job;
@@ -214,7 +255,9 @@ static void parse(struct fcgi_worker *worker)
     fcgi_request_parse(&job->request, worker->fcgx.envp, &context, &job->err);
     fcgi_scoreboard_name(worker->board, job->request.id, job->request.nginx_id, job->request.method,
                          job->request.path);
+    fcgi_faults_request(&job->request);
     atomic_store(&worker->board->deadline_ns, job->request.deadline_ns);
+    atomic_store(&worker->board->queue_us, (uint64_t)job->request.age_ms * 1000);
     job->stage_ns[FCGI_STAGE_QUEUE] = job->request.age_ms * 1000000;
     if (job->request.clock_stepped && !worker->step_was_logged) {
         worker->step_was_logged = 1;
@@ -229,8 +272,9 @@ static void read_body(struct fcgi_worker *worker)
     struct fcgi_job *job = &worker->job;
     struct fcgi_err err = {.code = FCGI_E_OK};
 
+    fcgi_faults_at("read");
     fcgi_input_read(&worker->input, worker->fcgx.in, job->request.content_length,
-                    job->request.deadline_ns, &err);
+                    job->request.deadline_ns, &worker->board->ticks, &err);
     if (job->err.code == FCGI_E_OK)
         job->err = err;
     atomic_store(&worker->board->bytes_in, worker->input.total);
@@ -238,8 +282,8 @@ static void read_body(struct fcgi_worker *worker)
     job->stage_ns[FCGI_STAGE_READ] = (int64_t)(job->read_ns - job->accepted_ns);
     if (job->err.code == FCGI_E_OK && job->read_ns > job->request.deadline_ns)
         fcgi_fail(&job->err, FCGI_E_DEADLINE_EXCEEDED,
-                  "the request's %lld ms were spent before it was begun, %lld of them in the queue",
-                  (long long)job->request.budget_ms, (long long)job->request.age_ms);
+                  "the request's %lld ms were spent when its body had been read",
+                  (long long)job->request.budget_ms);
 }
 
 static void predict(struct fcgi_worker *worker)
@@ -249,7 +293,9 @@ static void predict(struct fcgi_worker *worker)
     struct fcgi_classify_times times = {0, 0, 0};
     struct fcgi_err err = {.code = FCGI_E_OK};
 
+    job->hangup = FCGI_CANCEL_HANGUP;
     fcgi_scoreboard_stage(worker->board, FCGI_STAGE_DECODE);
+    fcgi_faults_at("decode");
     fcgi_predict(&worker->predictor, &job->request, &input, &worker->response.body, &job->n_images,
                  &times, &err);
     /* a run that was stopped knows that, but not why: follow.c left the reason */
@@ -313,6 +359,8 @@ static int answer(struct fcgi_worker *worker)
     int sent = -1;
 
     fcgi_scoreboard_stage(worker->board, FCGI_STAGE_WRITE);
+    fcgi_faults_at("write");
+    fcgi_follow_hung_up(worker, "before its answer was written");
     if (job->err.code)
         fcgi_response_error(response, &job->err, job->request.id);
     uint64_t now_ns = fcgi_scoreboard_now_ns();
@@ -340,12 +388,16 @@ static void serve(struct fcgi_worker *worker, int fd, uint64_t accepted_ns)
         job->stage_ns[i] = -1;
     job->fd = fd;
     job->accepted_ns = accepted_ns;
+    job->hangup = FCGI_CANCEL_HANGUP_QUEUE;
     fcgi_response_reset(&worker->response);
     if (attach(worker, fd))
         return;
     worker->served++;
     fcgi_scoreboard_begin(worker->board, accepted_ns);
+    tell_busy(worker);
     parse(worker);
+    if (job->err.code == FCGI_E_OK)
+        fcgi_admission_check(worker);
     read_body(worker);
     if (job->err.code == FCGI_E_OK)
         route(worker);
@@ -366,22 +418,6 @@ static void publish_memory(struct fcgi_worker *worker)
         atomic_store(&worker->board->pss_bytes, pss);
 }
 
-static int must_be_replaced(const struct fcgi_worker *worker)
-{
-    const struct fcgi_config *config = worker->config;
-    uint64_t rss = atomic_load(&worker->board->rss_bytes);
-    const char *reason = NULL;
-
-    if (config->max_requests && worker->served >= config->max_requests)
-        reason = "max_requests";
-    else if (config->max_rss && rss > (uint64_t)config->max_rss)
-        reason = "max_rss";
-    if (reason)
-        fcgi_log(FCGI_LOG_INFO, "recycle", "reason=%s requests=%lld rss_bytes=%llu", reason,
-                 (long long)worker->served, (unsigned long long)rss);
-    return reason != NULL;
-}
-
 void fcgi_worker_run(struct fcgi_worker *worker)
 {
     uint64_t accepted_ns;
@@ -390,7 +426,7 @@ void fcgi_worker_run(struct fcgi_worker *worker)
     while (!leaves && (fd = fcgi_accept_next(&worker->accept, &accepted_ns)) >= 0) {
         serve(worker, fd, accepted_ns);
         publish_memory(worker);
-        leaves = must_be_replaced(worker) || fcgi_accept_must_leave(&worker->accept);
+        leaves = fcgi_recycle_due(worker) || fcgi_accept_must_leave(&worker->accept);
         fcgi_scoreboard_end(worker->board, leaves ? FCGI_WORKER_DRAINING : FCGI_WORKER_IDLE);
     }
 }

@@ -1,8 +1,10 @@
 /* worker.h: one worker's life: one request at a time, from accepted connection to log line.
  *
- *   worker.c   opening, the loop, and the order in which a request is served
- *   follow.c   between layers and rows: progress, deadline, a client that hung up
- *   report.c   what is said about a request: headers, counters, log lines
+ *   worker.c     opening, the loop, and the order in which a request is served
+ *   admission.c  whether a request is begun at all
+ *   follow.c     between layers and rows: progress, deadline, a client that hung up
+ *   recycle.c    when the worker makes room for another
+ *   report.c     what is said about a request: headers, counters, log lines
  */
 #ifndef FCGI_WORKER_H
 #define FCGI_WORKER_H
@@ -11,6 +13,7 @@
 
 #include "fcgi/accept.h"
 #include "fcgi/config.h"
+#include "fcgi/deaths.h"
 #include "fcgi/input.h"
 #include "fcgi/memory.h"
 #include "fcgi/predict.h"
@@ -27,6 +30,7 @@ struct fcgi_job {
     int64_t stage_ns[FCGI_N_STAGES]; /* -1: not reached */
     int64_t total_ns;                /* since the web server passed it on */
     int n_images;
+    enum fcgi_cancel hangup; /* as what a hang-up would count now */
 
     /* of the network's run */
     uint32_t ticks;
@@ -39,6 +43,7 @@ struct fcgi_worker {
     struct fcgi_classifier classifier;
     struct fcgi_predictor predictor;
     struct fcgi_board_worker *board;
+    struct fcgi_deaths *deaths; /* NULL: nobody keeps them */
     struct fcgi_accept accept;
     FCGX_Request fcgx;
     struct fcgi_input input;
@@ -48,10 +53,12 @@ struct fcgi_worker {
     int alone;   /* 1: no supervisor; answers /health itself */
     int threads; /* most of one request */
     char served_by[96];
-    char model_id[13];   /* first 12 hex digits of the model's SHA-256 */
-    uint64_t id_seed;    /* of ids for requests that bring none */
-    int64_t served;      /* requests */
-    int step_was_logged; /* the clock's step, once */
+    char model_id[13];     /* first 12 hex digits of the model's SHA-256 */
+    uint64_t id_seed;      /* of ids for requests that bring none */
+    int64_t served;        /* requests */
+    int64_t served_large;  /* of them, while the process was larger than RESNET_MAX_RSS */
+    uint64_t estimated_ns; /* when the service time was last renewed, or not believed */
+    int step_was_logged;   /* the clock's step, once */
 };
 
 /* Everything that a request will need: model mapped and self-tested, memory allocated, descriptors
@@ -64,10 +71,26 @@ void fcgi_worker_close(struct fcgi_worker *worker);
 /* Serves until a signal says to leave, or until it is time to be replaced. */
 void fcgi_worker_run(struct fcgi_worker *worker);
 
+/* ---- admission.c ---------------------------------------------------------------------------- */
+
+/* Returns 0, or -1 with the job's err set: CANCELLED, WORKER_FAILED, DEADLINE_EXCEEDED. */
+int fcgi_admission_check(struct fcgi_worker *worker);
+
+/* Learns from an answered request how long one takes. */
+void fcgi_admission_learn(struct fcgi_worker *worker);
+
+/* ---- recycle.c ------------------------------------------------------------------------------ */
+
+int64_t fcgi_recycle_requests(const struct fcgi_config *config); /* of this slot; 0: no end */
+int fcgi_recycle_due(struct fcgi_worker *worker);
+
 /* ---- follow.c: struct fcgi_follow with the worker as its ctx -------------------------------- */
 
 int fcgi_follow_tick(void *ctx, struct fcgi_err *err);
 int fcgi_follow_between(void *ctx, int layer);
+
+/* 1, with the job's err CANCELLED, when nobody waits for the answer any more. where: "while ..." */
+int fcgi_follow_hung_up(struct fcgi_worker *worker, const char *where);
 
 /* ---- report.c ------------------------------------------------------------------------------- */
 
