@@ -7,14 +7,15 @@ Leaving the block drains both and insists on exit code 0; an exception shows the
 """
 
 import fcntl
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 
 import tap
@@ -28,8 +29,11 @@ STOP_S = 60 * (4 if SANITIZED else 1)
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 
 
-def program(name):
-    return os.path.join(BUILD, "bin", name)
+FAULTS = os.path.join(BUILD, "faults")  # the build that can be told to fail
+
+
+def program(name, build=BUILD):
+    return os.path.join(build, "bin", name)
 
 
 def clean_environment(**more):
@@ -145,9 +149,14 @@ def render(directory, port, environment):
 
 
 class Service:
-    def __init__(self, workers=2, model=None, **environment):
-        """environment: RESNET_* for both resnet-spawn and nginx."""
+    def __init__(self, workers=2, model=None, faults=None, before=(), cold=False,
+                 **environment):  # fmt: skip
+        """environment: RESNET_* for both resnet-spawn and nginx. faults: what RESNET_FAULT says to
+        the programs of the faults build. before: a command that runs resnet-spawn. cold: only nginx
+        is started; start_spawn() is left to the test."""
         self.model = model or small_model()
+        self.cold = cold
+        self.build, self.before = BUILD if faults is None else FAULTS, list(before)
         self.directory = tempfile.mkdtemp(prefix="resnet-t.")
         self.run_dir = os.path.join(self.directory, "run")
         self.log = os.path.join(self.directory, "spawn.log")
@@ -158,6 +167,9 @@ class Service:
             "RESNET_WORKERS": workers,
             **environment,
         }
+        if faults is not None:
+            self.environment["RESNET_FAULT"] = faults
+            self.environment["RESNET_FAULT_STATE"] = os.path.join(self.directory, "faults")
         self.nginx = Nginx(self.directory, self.environment)
         self.spawn = None
 
@@ -183,20 +195,30 @@ class Service:
         finally:
             self.kill()
 
-    def start(self, wait=True):
+    def start(self):
         os.makedirs(self.run_dir, exist_ok=True)
-        self.start_spawn()
+        if not self.cold:
+            self.start_spawn()
         self.nginx.start()
-        if wait:
+        if not self.cold:
             self.wait_ready()
         return self
 
     def start_spawn(self):
         with open(self.log, "ab") as log:
             self.spawn = subprocess.Popen(
-                [program("resnet-spawn")], env=clean_environment(**self.environment),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self.before, program("resnet-spawn", self.build)], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, env=clean_environment(**self.environment),
             )  # fmt: skip
+
+    def until_listening(self):
+        """The first moment at which a request can be taken; no worker is there yet."""
+        path = os.path.join(self.run_dir, "work.sock")
+        deadline = time.monotonic() + START_S
+        while not os.path.exists(path):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} is not there")
+            time.sleep(0.0005)
 
     def wait_ready(self):
         def ready():
@@ -247,10 +269,52 @@ class Service:
     def post(self, body, headers=None, path="/predict"):
         return web.request(self.port, "POST", path, body, headers)
 
+    # ---- what it says of itself ------------------------------------------------------------
+    def status(self):
+        return self.get("/status", port=self.inside).json()
+
+    def states(self):
+        """{pid: that worker's part of /status}"""
+        return {worker["pid"]: worker for worker in self.status()["workers"]}
+
+    def busy(self):
+        return [worker for worker in self.status()["workers"] if worker["state"] == "busy"]
+
+    def metrics(self):
+        """{'name{label="value"}': number}"""
+        lines = self.get("/metrics", port=self.inside).body.decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+    def logged(self, event):
+        """Lines of resnet-spawn and the workers, each a dict of its fields."""
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            lines = [line.split(" ", 1) for line in file if f" event={event} " in line.rstrip() + " "]
+        return [dict(f.split("=", 1) for f in fields(rest)) for _, rest in lines]
+
+    def access(self):
+        """nginx's log, each line a dict; a line that is still being written is left out."""
+        with open(self.access_log, encoding="utf-8", errors="replace") as file:
+            return [json.loads(line) for line in file if line.endswith("}\n")]
+
     # ---- processes -------------------------------------------------------------------------
     def workers(self):
         """Pids of the resnet-fcgi processes below resnet-spawn."""
         return children(self.spawn.pid, "resnet-fcgi")
+
+    def until_idle(self, workers):
+        """Waits until so many workers are there and none has anything to do."""
+
+        def idle():
+            states = [worker["state"] for worker in self.status()["workers"]]
+            return states == ["idle"] * workers
+
+        until(idle, START_S, f"{workers} idle workers")
+
+
+def fields(text):
+    """name=value and name="quoted value" of a line in logfmt."""
+    return [f.replace('"', "") for f in re.findall(r'[a-z_]+=(?:"[^"]*"|\S*)', text)]
 
 
 def children(parent, name):
@@ -268,47 +332,3 @@ def children(parent, name):
                     found.append(int(entry))
     return sorted(found)
 
-
-class Load:
-    """Clients that post one body after the other until told to stop. What they got is counted."""
-
-    def __init__(self, service, body, clients=8, check=None):
-        self.service, self.body, self.check = service, body, check
-        self.lock = threading.Lock()
-        self.results = {}  # "200", "503 unavailable", "Broken: ..." -> how often
-        self.ended = threading.Event()
-        self.threads = [threading.Thread(target=self._client) for _ in range(clients)]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
-
-    def _client(self):
-        while not self.ended.is_set():
-            try:
-                answer = self.service.post(self.body)
-                result = str(answer.status)
-                if answer.status != 200:
-                    result += f" {answer.code()}"
-                elif self.check and not self.check(answer):
-                    result = f"200, but not what was expected: {answer.body[:200]!r}"
-            except web.Broken as error:
-                result = f"broken: {error}"
-            with self.lock:
-                self.results[result] = self.results.get(result, 0) + 1
-
-    def count(self):
-        with self.lock:
-            return sum(self.results.values())
-
-    def good(self):
-        return self.results.get("200", 0)
-
-    def all_good(self):
-        return self.good() > 0 and set(self.results) == {"200"}

@@ -72,13 +72,78 @@ def exchange(address, data, head=False, timeout_s=TIMEOUT_S):
         raise Broken(f"{type(error).__name__}: {error}") from error
 
 
-def request(address, method, path, body=None, headers=None, timeout_s=TIMEOUT_S):
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+def compose(method, path, body=None, headers=None, connection="close"):
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Connection: {connection}"]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    data = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
+
+
+def request(address, method, path, body=None, headers=None, timeout_s=TIMEOUT_S):
+    data = compose(method, path, body, headers)
     return exchange(address, data, head=method == "HEAD", timeout_s=timeout_s)
+
+
+class ClosedBetween(Broken):
+    """A kept connection was closed before any byte of the answer: HTTP's own race, in which a
+    client cannot know whether its request was seen."""
+
+
+class Kept:
+    """One connection for many requests, opened again only when the server has closed it."""
+
+    def __init__(self, port, timeout_s=TIMEOUT_S):
+        self.port, self.timeout_s = port, timeout_s
+        self.connection, self.used = None, False
+
+    def request(self, method, path, body=None, headers=None):
+        data = compose(method, path, body, headers, "keep-alive")
+        try:
+            if not self.connection:
+                where = ("127.0.0.1", self.port)
+                self.connection, self.used = socket.create_connection(where, self.timeout_s), False
+            answer = self._exchange(data)
+        except OSError as error:
+            self.close()
+            raise Broken(f"{type(error).__name__}: {error}") from error
+        except Broken:
+            self.close()
+            raise
+        self.used = True
+        if answer.header("connection") == "close":
+            self.close()
+        return answer
+
+    def _exchange(self, data):
+        raw, whole = b"", None
+        try:
+            self.connection.sendall(data)
+            while whole is None or len(raw) < whole:
+                piece = self.connection.recv(65536)
+                if not piece:
+                    break
+                raw += piece
+                whole = whole or length_of(raw)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        if not raw and self.used:
+            raise ClosedBetween("closed between two requests")
+        return parse(raw)
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+
+def length_of(raw):
+    """Bytes of the whole answer that begins with raw, or None as long as they are not known."""
+    top, separator, _ = raw.partition(b"\r\n\r\n")
+    for line in top.lower().split(b"\r\n") if separator else ():
+        if line.startswith(b"content-length:"):
+            return len(top) + 4 + int(line[15:])
+    return None
 
 
 def multipart(parts, boundary="----resnet-test-boundary"):
