@@ -41,7 +41,7 @@ def outcome(service, body, headers, path):
         answer = service.post(body, headers, path)
         return answer.status, answer.code()
     except web.Broken as error:
-        return "broken", str(error)
+        return "broken", str(error)[:30]
 
 
 def attempts(path):

@@ -28,7 +28,12 @@ def ok(condition, name, detail=""):
 
 
 def equal(found, expected, name):
-    return ok(found == expected, name, f"expected {expected!r}, found {found!r}")
+    return ok(found == expected, name, f"expected {short(expected)}, found {short(found)}")
+
+
+def short(value, most=1500):
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def skip(name, reason):
