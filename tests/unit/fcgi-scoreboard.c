@@ -156,6 +156,25 @@ static void a_writer_died(void **state)
     close(fd);
 }
 
+static void service_time_is_smoothed(void **state)
+{
+    int fd;
+    struct fcgi_board_worker *page = new_page(&fd);
+
+    (void)state;
+    fcgi_scoreboard_service(page, 80000000);
+    assert_int_equal(page->service_us, 80000); /* the first one is all that is known */
+    fcgi_scoreboard_service(page, 160000000);
+    assert_int_equal(page->service_us, 90000);
+    for (int i = 0; i < 100; i++)
+        fcgi_scoreboard_service(page, 0);
+    assert_in_range(page->service_us, 1, 10); /* never 0, which is "not known" */
+    fcgi_scoreboard_cancel(page, FCGI_CANCEL_HANGUP);
+    assert_int_equal(page->cancelled[FCGI_CANCEL_HANGUP], 1);
+    fcgi_scoreboard_unmap(page);
+    close(fd);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -163,14 +182,22 @@ static void names(void **state)
     assert_string_equal(fcgi_scoreboard_stage_name((enum fcgi_stage)99), "?");
     assert_string_equal(fcgi_scoreboard_state_name(FCGI_WORKER_DRAINING), "draining");
     assert_string_equal(fcgi_scoreboard_state_name((enum fcgi_worker_state)99), "?");
+    assert_string_equal(fcgi_scoreboard_cancel_name(FCGI_CANCEL_HANGUP_QUEUE), "hangup_queue");
+    assert_string_equal(fcgi_scoreboard_cancel_name((enum fcgi_cancel)99), "?");
+    assert_string_equal(fcgi_scoreboard_verdict_name(FCGI_VERDICT_STARVED), "starved");
+    assert_string_equal(fcgi_scoreboard_verdict_name((enum fcgi_verdict)99), "?");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_page_is_known),     cmocka_unit_test(a_request_and_its_end),
-        cmocka_unit_test(answers_are_counted), cmocka_unit_test(a_reader_sees_one_request),
-        cmocka_unit_test(a_writer_died),       cmocka_unit_test(names),
+        cmocka_unit_test(a_page_is_known),
+        cmocka_unit_test(a_request_and_its_end),
+        cmocka_unit_test(answers_are_counted),
+        cmocka_unit_test(a_reader_sees_one_request),
+        cmocka_unit_test(a_writer_died),
+        cmocka_unit_test(names),
+        cmocka_unit_test(service_time_is_smoothed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
