@@ -224,7 +224,9 @@ def bad_weights():
     wrong_shape = {**weights, "fc.weight": ((3, 16), bytes(4 * 48))}
     lacking = {name: t for name, t in weights.items() if name != "layer2.0.bn2.running_var"}
     gone = {**weights, "fc.bias": ((3,), struct.pack("<3f", 0, float("nan"), 0))}
+    gray = {**weights, "conv1.weight": ((4, 1, 7, 7), weights["conv1.weight"][1][: 4 * 4 * 49])}
     cases = [
+        ("a network of gray pictures", checkpoint.safetensors(gray), "3 input channels", "found 1"),
         ("empty", b"", "source"),
         ("a text", b"#!/bin/sh\n" * 100, "source"),
         ("cut off", whole[:-100], "source"),

@@ -18,6 +18,8 @@ enum { SELFTEST_SEED = 20151210 };
 
 static int report_error(const struct wt_err *err, int status)
 {
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr); /* over what is left of a progress line */
     fprintf(stderr, "resnet-pack: %s\n", wt_err_sentence(err));
     return status;
 }
@@ -59,6 +61,7 @@ static const struct wt_progress progress = {.report = show_progress};
 
 /* ---- commands ------------------------------------------------------------------------------ */
 
+/* For what was read. */
 static int status_of(const struct wt_err *err)
 {
     return err->code == WT_ENOMEM ? EXIT_LATER : EXIT_REFUSED;
@@ -86,7 +89,7 @@ static int finish(const struct wt_arguments *a, struct wt_pack *pack)
         raise(signal_seen);
     }
     if (code != WT_OK)
-        return report_error(&err, EXIT_LATER);
+        return report_error(&err, err.code == WT_EIO ? EXIT_LATER : status_of(&err));
     printf("%s: %s, %d classes\n", a->output, name, pack->net->classes);
     return 0;
 }

@@ -46,12 +46,6 @@ enum {
     OPT_JSON
 };
 
-#define COMMON_OPTIONS                                                                             \
-    {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'},                         \
-    {                                                                                              \
-        0                                                                                          \
-    }
-
 static const struct option pack_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"resize", required_argument, NULL, OPT_RECIPE},
@@ -65,7 +59,9 @@ static const struct option pack_options[] = {
     {"labels", required_argument, NULL, OPT_LABELS},
     {"precision", required_argument, NULL, OPT_PRECISION},
     {"calibrate", required_argument, NULL, OPT_CALIBRATE},
-    COMMON_OPTIONS,
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
 };
 
 static const struct option random_options[] = {
@@ -74,11 +70,23 @@ static const struct option random_options[] = {
     {"width", required_argument, NULL, OPT_WIDTH},
     {"depth", required_argument, NULL, OPT_DEPTH},
     {"classes", required_argument, NULL, OPT_CLASSES},
-    COMMON_OPTIONS,
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
 };
 
-static const struct option info_options[] = {{"json", no_argument, NULL, OPT_JSON}, COMMON_OPTIONS};
-static const struct option verify_options[] = {COMMON_OPTIONS};
+static const struct option info_options[] = {
+    {"json", no_argument, NULL, OPT_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
+};
+
+static const struct option verify_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
+};
 
 /* ---- saying what is wrong ------------------------------------------------------------------ */
 

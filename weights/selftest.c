@@ -27,11 +27,15 @@ static int64_t layer_values(const struct kn_layer *layer)
     return (int64_t)layer->oc * layer->oh * layer->ow;
 }
 
-/* Finds the stages' last layers and allocates. -> WT_OK or WT_ENOMEM */
+/* Finds the stages' last layers and allocates. -> WT_OK, WT_EARCH or WT_ENOMEM */
 static int probe_init(struct probe *probe, const struct kn_net *net, struct wt_err *err)
 {
     int64_t input = (int64_t)net->layer[0].ic * net->height * net->width, largest = 0;
 
+    if (net->layer[0].ic != 3)
+        return wt_fail(err, WT_EARCH,
+                       "conv1.weight: expected 3 input channels (red, green, blue), found %d",
+                       net->layer[0].ic);
     probe->net = net;
     for (int i = 0; i < net->n_layers; i++) {
         const struct kn_layer *layer = &net->layer[i];
@@ -123,6 +127,21 @@ static int report_layer(void *ctx, int layer)
     return KN_MAX_THREADS;
 }
 
+/* Weights whose values overflow on the way would fail every self-test to come. */
+static int check_finite(const struct wt_rnm_selftest *test, struct wt_err *err)
+{
+    for (int s = 0; s < WT_RNM_STAGES; s++)
+        if (!isfinite(test->stage[s].magnitude))
+            return wt_fail(err, WT_ESELFTEST,
+                           "self-test: %s is not finite: these weights were not trained, or not "
+                           "with batch-norm's statistics",
+                           stage_names[s]);
+    for (uint32_t i = 0; i < test->n_logits; i++)
+        if (!isfinite(test->logits[i]))
+            return wt_fail(err, WT_ESELFTEST, "self-test: logit %" PRIu32 " is not finite", i);
+    return WT_OK;
+}
+
 int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
                         const struct kn_weight *weights, const struct wt_recipe *recipe,
                         uint64_t seed, const struct wt_progress *progress, struct wt_err *err)
@@ -135,10 +154,10 @@ int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
     int code = WT_OK;
 
     *out = calloc(1, sizeof(**out) + logits_bytes);
-    if (*out == NULL || probe_init(&probe, net, err) != WT_OK) {
-        code = wt_fail(err, WT_ENOMEM, "no memory for the self-test");
+    code = *out != NULL ? probe_init(&probe, net, err)
+                        : wt_fail(err, WT_ENOMEM, "no memory for the self-test");
+    if (code != WT_OK)
         goto out;
-    }
     **out = (struct wt_rnm_selftest){seed, WT_RNM_STAGES, (uint32_t)net->classes, {{0, 0}}};
     probe.stage = (*out)->stage;
     if (kn_plan_new(&probe.plan, net, weights, &options, &why) != KN_OK) {
@@ -149,6 +168,8 @@ int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
     if (kn_run(probe.plan, probe.x, 1, probe.logits, NULL, probe_between, &probe) != KN_OK)
         code = wt_fail(err, WT_ESELFTEST, "the self-test was given up, as asked");
     memcpy((*out)->logits, probe.logits, logits_bytes);
+    if (code == WT_OK)
+        code = check_finite(*out, err);
 out:
     kn_plan_free(probe.plan);
     free(probe.x);

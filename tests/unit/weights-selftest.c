@@ -192,6 +192,49 @@ static void packing_can_be_given_up(void **state)
     assert_null(selftest);
 }
 
+/* Packs the tiny network with one tensor's first value changed. */
+static int compute_with(float *w, float value, struct wt_err *err)
+{
+    struct wt_rnm_selftest *selftest;
+    float before = *w;
+
+    *w = value;
+    int code = wt_selftest_compute(&selftest, &tiny.folded.net, tiny.folded.weights, &tiny.recipe,
+                                   1, NULL, err);
+    *w = before;
+    if (code == WT_OK)
+        free(selftest);
+    return code;
+}
+
+static void weights_that_overflow_are_refused(void **state)
+{
+    struct wt_err err = {.text = ""};
+    int last = tiny.folded.net.n_layers - 1;
+
+    (void)state;
+    assert_int_equal(compute_with((float *)tiny.folded.weights[0].w, INFINITY, &err), WT_ESELFTEST);
+    assert_non_null(strstr(err.text, "stem is not finite"));
+    assert_int_equal(compute_with((float *)tiny.folded.weights[last].bias, INFINITY, &err),
+                     WT_ESELFTEST);
+    assert_non_null(strstr(err.text, "logit 0 is not finite"));
+    assert_int_equal(compute_with((float *)tiny.folded.weights[0].w, 0.5f, &err), WT_OK);
+}
+
+static void gray_networks_are_refused(void **state)
+{
+    struct kn_net gray = tiny.folded.net;
+    struct wt_rnm_selftest *selftest;
+    struct wt_err err = {.text = ""};
+
+    (void)state;
+    gray.layer[0].ic = 1;
+    assert_int_equal(
+        wt_selftest_compute(&selftest, &gray, tiny.folded.weights, &tiny.recipe, 1, NULL, &err),
+        WT_EARCH);
+    assert_non_null(strstr(err.text, "expected 3 input channels"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +243,8 @@ int main(void)
         cmocka_unit_test(the_callers_callback_ticks_and_stops),
         cmocka_unit_test(seeds_name_inputs),
         cmocka_unit_test(packing_can_be_given_up),
+        cmocka_unit_test(weights_that_overflow_are_refused),
+        cmocka_unit_test(gray_networks_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
