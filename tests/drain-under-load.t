@@ -1,69 +1,49 @@
 #!/usr/bin/env python3
-"""TERM through nginx: what was sent before is answered 200 or told to come back, all of it whole;
-what comes after gets our own 503. And a cold start costs waiting, not errors."""
+"""TERM under load: what was accepted or queued is answered, whole; what comes after gets our own 503;
+exit code 0."""
 
-import concurrent.futures
 import signal
-import threading
 import time
 
-import draw
 import tap
-import web
+from load import Load, known
 from service import Service, until
 
-PICTURE = draw.jpeg()
+CLIENTS = 24
 
 
-def ask(service):
-    try:
-        answer = service.post(PICTURE)
-        return answer.status, answer.code()
-    except web.Broken as error:
-        return "broken", str(error)
-
-
-def cold_start():
-    with Service(workers=2) as service:
-        service.stop()
-        service.nginx.start()
-        service.start_spawn()
-        until(lambda: service.get("/health/live").status == 200, 60, "life")
-        tap.note(f"/health/startup: {service.get('/health/startup').status}")
-        with concurrent.futures.ThreadPoolExecutor(32) as pool:
-            results = list(pool.map(lambda _: ask(service), range(32)))
-        tap.equal(set(results), {(200, None)}, "32 requests before any worker: all 200")
-
-
-def drain():
-    with Service(workers=2, RESNET_ISA="ref") as service:
-        results, stopped = [], threading.Event()
-
-        def client():
-            while not stopped.is_set():
-                results.append(ask(service))
-
-        threads = [threading.Thread(target=client) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        until(lambda: len(results) > 8, 60, "answers")
-        service.spawn.send_signal(signal.SIGTERM)
-        tap.equal(service.spawn.wait(60), 0, "TERM under load: exit code 0")
-        time.sleep(0.2)
-        stopped.set()
-        for thread in threads:
-            thread.join()
-        kinds = {kind: results.count(kind) for kind in set(results)}
-        tap.note(kinds)
-        allowed = {(200, None), (503, "draining"), (503, "unavailable")}
-        tap.ok(set(kinds) <= allowed, "200s, then 503 draining or unavailable", kinds)
-        tap.ok((200, None) in kinds and len(kinds) > 1, "some of both")
-        first = next(i for i, kind in enumerate(results) if kind[0] == 503)
-        late = [kind for kind in results[first + 8 :] if kind[0] == 200]
-        tap.ok(len(late) <= 8, "after the first 503 only what was queued is still answered", late)
+def drained(name, sig, faults):
+    with Service(workers=2, faults=faults) as service:
+        pictures = known(service)
+        with Load(service, pictures, CLIENTS, patience_s=0.05) as load:
+            until(lambda: load.count() > CLIENTS, 60, "answers")
+            until(lambda: service.status()["queue"]["depth"] >= CLIENTS / 3, 60, "a queue")
+            time.sleep(0.1)  # nginx has handed over what it had by now
+            term = time.monotonic()
+            service.spawn.send_signal(sig)
+            tap.equal(service.spawn.wait(60), 0, f"{name}: exit code 0")
+            end = time.monotonic()
+            until(lambda: load.count("503 unavailable") > CLIENTS, 60, "503 by nginx itself")
+        tap.note(f"{name}: {load.results}, {end - term:.2f} s from signal to end")
+        held = [got for got in load.answers if got.start < term - 0.1 and got.end > term]
+        after = [got for got in load.answers if got.start > term + 0.1]
+        tap.ok(len(held) >= CLIENTS / 3, f"{name}: requests were held", len(held))
+        tap.equal({got.outcome for got in held}, {"200"}, f"{name}: all of them are answered 200")
+        tap.ok({got.outcome for got in after} <= {"503 draining", "503 unavailable"},
+               f"{name}: what comes after gets 503, our own", load.results)  # fmt: skip
+        tap.ok(load.only("200", "503 draining", "503 unavailable"), f"{name}: nothing else", load.results)
+        tap.equal(load.not_logged(), {}, f"{name}: none is lost")
         service.start_spawn()
         service.wait_ready()
-        tap.equal(ask(service), (200, None), "and a new supervisor serves again")
+        tap.equal(known(service), pictures, f"{name}: a new supervisor serves again")
 
 
-tap.run(cold_start, drain)
+def by_term():
+    drained("TERM", signal.SIGTERM, "sleep=3@*")
+
+
+def by_quit():
+    drained("QUIT", signal.SIGQUIT, "sleep=1@*")
+
+
+tap.run(by_term, by_quit)

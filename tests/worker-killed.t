@@ -3,6 +3,7 @@
 
 # timeout: 180
 
+import concurrent.futures
 import os
 import random
 import signal
@@ -16,13 +17,6 @@ CLIENTS, WORKERS = 8, 4
 LAYERS = 56  # of a ResNet-50, to stretch a request to about so many milliseconds
 
 
-def service_time(service, pictures):
-    """Seconds that one request takes, alone."""
-    start = time.monotonic()
-    known(service, len(pictures))
-    return (time.monotonic() - start) / len(pictures)
-
-
 def kill_one(service):
     workers = service.workers()
     if workers:
@@ -34,40 +28,36 @@ def kill_one(service):
     return 0
 
 
-def killed_all_the_time(name, seconds, faults=None):
+def weather(case):
+    """Kills, and what came of it: (name, pause, kills, load, what nginx's log says otherwise, ready)"""
+    name, faults = case
     with Service(workers=WORKERS, faults=faults) as service:
+        start = time.monotonic()
         pictures = known(service)
-        pause = max(0.2, 4 * service_time(service, pictures))
-        kills = 0
+        pause = max(0.2, 4 * (time.monotonic() - start) / len(pictures))
+        kills, end = 0, time.monotonic() + max(tap.T, 1.5 * pause)
         with Load(service, pictures, CLIENTS) as load:
-            end = time.monotonic() + max(seconds, 2.2 * pause)
-            time.sleep(pause / 2)
-            while time.monotonic() < end:
+            time.sleep(pause / 4)
+            while True:
                 kills += kill_one(service)
+                if time.monotonic() + pause > end:
+                    break
                 time.sleep(pause)
-        tap.note(f"{name}: killed every {pause:.2f} s, {kills} in all; answers: {load.results}")
-        tap.ok(kills >= 2, f"{name}: workers were killed", kills)
-        tap.ok(load.all_good(), f"{name}: every answer is 200, whole and right", load.results)
-        tap.equal(load.not_logged(), {}, f"{name}: none is lost or twice in nginx's log")
+        differs = load.not_logged()
         until(lambda: len(service.workers()) == WORKERS, 60, "four workers again")
-        tap.ok(True, f"{name}: there are four workers again")
-        tap.equal(service.get("/health/ready").status, 200, f"{name}: and it is ready")
+        return name, pause, kills, load, differs, service.get("/health/ready").status
 
 
-def as_they_come():
-    killed_all_the_time("a small network", tap.T)
+def everything():
+    cases = [("as they come", None)]
+    cases += [(f"{ms} ms", f"sleep={ms / LAYERS:.0f}@*") for ms in (50, 400, 2000)]
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        for name, pause, kills, load, differs, ready in pool.map(weather, cases):
+            tap.note(f"{name}: killed every {pause:.2f} s, {kills} in all; answers: {load.results}")
+            tap.ok(kills >= 2, f"{name}: workers were killed", kills)
+            tap.ok(load.all_good(), f"{name}: every answer is 200, whole and right", load.results)
+            tap.equal(differs, {}, f"{name}: none is lost or twice in nginx's log")
+            tap.equal(ready, 200, f"{name}: there are four workers again, ready")
 
 
-def after_50_ms():
-    killed_all_the_time("50 ms", tap.T, f"sleep={50 / LAYERS:.0f}@*")
-
-
-def after_400_ms():
-    killed_all_the_time("400 ms", tap.T, f"sleep={400 / LAYERS:.0f}@*")
-
-
-def after_2000_ms():
-    killed_all_the_time("2000 ms", tap.T, f"sleep={2000 / LAYERS:.0f}@*")
-
-
-tap.run(as_they_come)
+tap.run(everything)
