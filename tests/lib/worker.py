@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -24,16 +25,24 @@ STOP_S = 60
 
 
 class Worker:
-    def __init__(self, flags=(), wrapper=(), model=None, listener=None, **environment):
+    def __init__(self, flags=(), wrapper=(), model=None, listener=None, faults=None, inherits=(),
+                 **environment):
         """wrapper: a command line in front (strace, valgrind). listener: a listening socket that
-        stays the caller's; without it there is one that only the worker holds. environment:
-        RESNET_*."""
+        stays the caller's; without it there is one that only the worker holds. faults: what
+        RESNET_FAULT says (fcgi/faults.h) to the program of `make faults`. inherits: descriptors.
+        environment: RESNET_*."""
         self.directory = tempfile.mkdtemp(prefix="resnet-w.")
         self.path = os.path.join(self.directory, "work.sock")
         self.log = os.path.join(self.directory, "log")
         self.model = model or service.small_model()
         self.flags, self.wrapper, self.environment = list(flags), list(wrapper), environment
-        self.process, self.listener = None, listener
+        self.process, self.listener, self.inherits = None, listener, inherits
+        self.program = service.program("resnet-fcgi")
+        self.faults_done = os.path.join(self.directory, "faults")
+        if faults:
+            self.program = os.path.join(service.BUILD, "faults", "bin", "resnet-fcgi")
+            self.environment.setdefault("RESNET_FAULT_STATE", self.faults_done)
+            self.environment["RESNET_FAULT"] = faults
 
     def __enter__(self):
         self.start()
@@ -44,16 +53,23 @@ class Worker:
             self.path = self.listener.getsockname()
             self._start(self.listener)
             return
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self.path)
-            listener.listen(64)
+        with self.listening() as listener:
             self._start(listener)
 
+    def listening(self):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path)
+        listener.listen(64)
+        return listener
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
     def _start(self, listener):
-        command = [*self.wrapper, service.program("resnet-fcgi"), "--model", self.model]
+        command = [*self.wrapper, self.program, "--model", self.model]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command + self.flags, stdin=listener, stderr=log,
+                command + self.flags, stdin=listener, stderr=log, pass_fds=self.inherits,
                 env=service.clean_environment(**self.environment),
             )  # fmt: skip
 
@@ -61,7 +77,7 @@ class Worker:
         code = self.stop(signal.SIGKILL if kind else signal.SIGTERM)
         if kind:
             tap.note(service.tail(self.log))
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self.remove()
         if not kind and code != 0:
             raise AssertionError(f"resnet-fcgi ended with {code}")
 
@@ -98,6 +114,11 @@ class Worker:
         """Log lines of one event."""
         return [line for line in self.lines() if f" event={name} " in line or
                 (line.startswith("{") and json.loads(line)["event"] == name)]  # fmt: skip
+
+    def times_done(self, fault=0):
+        """How often the worker has done itself that harm."""
+        with open(self.environment["RESNET_FAULT_STATE"], "rb") as file:
+            return struct.unpack_from("=16q", file.read())[fault]
 
     def request_line(self, request_id, seconds=10):
         """The log line of a request: it is written after the answer."""
