@@ -4,9 +4,9 @@
 import os
 import signal
 import stat
-import subprocess
 import time
 
+import service
 import tap
 from supervisor import BIN, Supervisor, receive, runs, send, wait_for
 
@@ -15,7 +15,7 @@ def serves_and_drains():
     with Supervisor(workers=2) as s:
         status = s.until()
         tap.equal(len(status["workers"]), 2, "two workers run")
-        tap.equal([w["state"] for w in status["workers"]], ["idle", "idle"], "and are idle")
+        wait_for(lambda: {w["state"] for w in s.status()["workers"]} == {"idle"}, "idle workers")
         tap.equal(s.work("/", b"x" * 100000)[2].split()[1], b"100000", "a request is answered")
         for name in ("work.sock", "shed.sock", "ctl.sock"):
             mode = os.stat(s.path(name))
@@ -74,11 +74,7 @@ def worker_that_leaves_is_replaced():
 def survives_control():
     with Supervisor() as s:
         s.until()
-        children = subprocess.run(
-            ["ps", "-o", "pid=,comm=", "--ppid", str(s.process.pid)],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        pid = next(int(line.split()[0]) for line in children.splitlines() if "resnet-contr" in line)
+        (pid,) = service.children(s.process.pid, "resnet-control")
         os.kill(pid, signal.SIGKILL)
         tap.equal(s.until()["state"], "serving", "a new resnet-control answers")
 
