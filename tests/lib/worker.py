@@ -66,11 +66,15 @@ class Worker:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self, listener):
+        environment = service.clean_environment(**self.environment)
+        if self.wrapper:  # a leak check cannot work while another traces
+            options = [environment.get("ASAN_OPTIONS", ""), "detect_leaks=0"]
+            environment["ASAN_OPTIONS"] = ":".join(filter(None, options))
         command = [*self.wrapper, self.program, "--model", self.model]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command + self.flags, stdin=listener, stderr=log, pass_fds=self.inherits,
-                env=service.clean_environment(**self.environment),
+                env=environment,
             )  # fmt: skip
 
     def __exit__(self, kind, *_):
