@@ -44,7 +44,7 @@ uint64_t fcgi_memory_rss(const struct fcgi_memory *memory)
 
 uint64_t fcgi_memory_pss(struct fcgi_memory *memory, uint64_t now_ns)
 {
-    const uint64_t interval_ns = 10000000000u;
+    const uint64_t interval_ns = 1000000000u;
     char text[2048];
 
     if (memory->pss_ns && now_ns - memory->pss_ns < interval_ns)

@@ -16,7 +16,8 @@ void fcgi_memory_close(struct fcgi_memory *memory);
 /* Resident bytes, model mapping included; 0 when not to be had. */
 uint64_t fcgi_memory_rss(const struct fcgi_memory *memory);
 
-/* Proportional share. Reading it walks all pages, so it is done once in 10 s; 0 in between. */
+/* Proportional share. Reading it walks all pages (0.65 ms with a ResNet-50 mapped), so it is done
+ * once a second; 0 in between. */
 uint64_t fcgi_memory_pss(struct fcgi_memory *memory, uint64_t now_ns);
 
 #endif

@@ -426,7 +426,9 @@ void fcgi_worker_run(struct fcgi_worker *worker)
     while (!leaves && (fd = fcgi_accept_next(&worker->accept, &accepted_ns)) >= 0) {
         serve(worker, fd, accepted_ns);
         publish_memory(worker);
-        leaves = fcgi_recycle_due(worker) || fcgi_accept_must_leave(&worker->accept);
+        /* one that is the last to hold the queue stays for it, however large */
+        leaves = fcgi_accept_must_leave(&worker->accept) ||
+                 (!worker->accept.leaves_when_empty && fcgi_recycle_due(worker));
         fcgi_scoreboard_end(worker->board, leaves ? FCGI_WORKER_DRAINING : FCGI_WORKER_IDLE);
     }
 }

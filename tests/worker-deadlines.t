@@ -135,8 +135,9 @@ def is_gone(pid):
 
 
 def the_supervisor_dies():
-    """It is killed in mid-request, with more in the queue: all are answered, then the worker goes."""
-    worker = Worker(faults="sleep=500@conv1:1")  # not started by itself: for its directory
+    """It is killed in mid-request, with more in the queue than the worker would serve otherwise: all
+    are answered, then the worker goes."""
+    worker = Worker(faults="sleep=500@conv1:1", RESNET_MAX_REQUESTS=2)  # not started by itself: for its directory
     ready, ready_end = os.pipe()
     with worker.listening() as listener:
         parent = subprocess.Popen(
