@@ -34,12 +34,6 @@ def from_the_first_moment():
         tap.equal(load.not_logged(), {}, "none is lost")
 
 
-def startup_says(service):
-    """(what /health/startup says, whether a worker is there to serve)"""
-    answer = service.get("/health/startup")
-    return answer.status, answer.json()["status"] if answer.status == 200 else answer.body
-
-
 def slow_load():
     with Service(workers=2, cold=True, faults=f"sleep={LOAD_MS}@load") as service:
         service.start_spawn()

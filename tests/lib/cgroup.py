@@ -1,7 +1,8 @@
 """cgroup.py: a share of a CPU for a command, where this machine lets us make such a group.
 
-    with Cgroup(0.05) as group:
-        with Service(before=group.command): ...
+    with Cgroup() as group:
+        with Service(before=group.command):
+            group.limit(0.05)
 """
 
 import os
@@ -37,28 +38,39 @@ def _write(directory, name, value):
 
 
 class Cgroup:
-    def __init__(self, share, period_us=100_000):
-        """share of one CPU; a long period makes long pauses of the same share."""
-        self.quota_us, self.period_us = int(share * period_us), period_us
+    """No limit that matters at first, so that what runs in it starts as fast as ever."""
+
+    def __init__(self):
         self.directory = None
 
     def __enter__(self):
         try:
             if _mount("cgroup", "cpu"):
                 self._make(_mount("cgroup", "cpu") + (_own("cpu") or "/"))
-                _write(self.directory, "cpu.cfs_period_us", self.period_us)
-                _write(self.directory, "cpu.cfs_quota_us", self.quota_us)
             elif _mount("cgroup2"):
                 parent = _mount("cgroup2") + (_own("") or "/")
                 _write(parent, "cgroup.subtree_control", "+cpu")
                 self._make(parent)
-                _write(self.directory, "cpu.max", f"{self.quota_us} {self.period_us}")
             else:
                 raise Unavailable("no cgroup file system with a cpu controller is mounted")
+            self.lift()
         except OSError as error:
             self.__exit__()
             raise Unavailable(f"a cgroup with a CPU quota cannot be made here: {error}") from error
         return self
+
+    def limit(self, share, period_us=100_000):
+        """share: of one CPU; a long period makes long pauses of the same share."""
+        quota_us = int(share * period_us)
+        if os.path.exists(os.path.join(self.directory, "cpu.max")):
+            _write(self.directory, "cpu.max", f"{quota_us} {period_us}")
+            return
+        _write(self.directory, "cpu.cfs_quota_us", -1)
+        _write(self.directory, "cpu.cfs_period_us", period_us)
+        _write(self.directory, "cpu.cfs_quota_us", quota_us)
+
+    def lift(self):
+        self.limit(os.cpu_count())
 
     def _make(self, parent):
         self.directory = tempfile.mkdtemp(prefix="resnet-t.", dir=parent)

@@ -10,6 +10,7 @@ when it was alone.
 
 import collections
 import itertools
+import multiprocessing
 import os
 import random
 import threading
@@ -92,6 +93,7 @@ class Load:
         self.stop()
 
     def stop(self):
+        self.end = time.monotonic()
         self.ended.set()
         self.join()
 
@@ -99,7 +101,6 @@ class Load:
         """Waits for clients that end by themselves (requests=)."""
         for thread in self.threads:
             thread.join()
-        self.seconds = time.monotonic() - self.start
 
     # ---- one client ----------------------------------------------------------------------------
     def _client(self, number):
@@ -165,8 +166,10 @@ class Load:
     def only(self, *outcomes):
         return self.count() > 0 and set(self.results) <= set(outcomes)
 
-    def per_second(self):
-        return self.good() / self.seconds
+    def rate(self):
+        """200s a second, up to the moment in which the clients were told to stop."""
+        in_time = sum(1 for got in self.answers if got.outcome == "200" and got.end <= self.end)
+        return in_time / (self.end - self.start)
 
     def agrees_with(self, pictures):
         """Whether answers taken on trust (unknown()) are what `pictures` says."""
@@ -190,6 +193,39 @@ class Load:
             pass
         found = logged()
         return {i: (said, found[i]) for i, said in sent.items() if found[i] != said}
+
+
+class Prober:
+    """Asks for each path again and again, from a process of its own, so that no thread of this one
+    is in its way. found: path -> {"seconds": [...], "outcomes": [...]}. Starts before any thread."""
+
+    def __init__(self, port, paths, pause_s=0.01):
+        self.port, self.paths, self.pause_s = port, paths, pause_s
+        self.found = {path: {"seconds": [], "outcomes": []} for path in paths}
+
+    def __enter__(self):
+        context = multiprocessing.get_context("fork")
+        self.ours, theirs = context.Pipe()
+        self.process = context.Process(target=self._run, args=(theirs,))
+        self.process.start()
+        return self
+
+    def _run(self, pipe):
+        while not pipe.poll(self.pause_s):
+            for path in self.paths:
+                start = time.monotonic()
+                try:
+                    outcome = str(web.request(self.port, "GET", path).status)
+                except web.Broken as error:
+                    outcome = f"broken: {error}"
+                self.found[path]["seconds"].append(time.monotonic() - start)
+                self.found[path]["outcomes"].append(outcome)
+        pipe.send(self.found)
+
+    def __exit__(self, *_):
+        self.ours.send("stop")
+        self.found = self.ours.recv()
+        self.process.join()
 
 
 def percentile(values, share):

@@ -43,14 +43,20 @@ def clean_environment(**more):
 
 
 def small_model():
-    """A ResNet-50 with an eighth of the channels; made once for a build directory."""
-    path = os.path.join(BUILD, "models", "eighth.rnm")
+    """A ResNet-50 with an eighth of the channels."""
+    return model("1/8")
+
+
+def model(width):
+    """A ResNet-50 with a part of the channels, "1/2"; made once for a build directory."""
+    name = {"1/8": "eighth", "1/4": "quarter", "1/2": "half"}[width]
+    path = os.path.join(BUILD, "models", name + ".rnm")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pack = program("resnet-pack")
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
-            command = [pack, "random", "--seed", "1", "--width", "1/8", "-o", path]
+            command = [pack, "random", "--seed", "1", "--width", width, "-o", path]
             subprocess.run(command, check=True, env=clean_environment(), timeout=120)
     return path
 
@@ -98,9 +104,10 @@ def until(condition, seconds, what):
 
 
 def tail(path, lines=30):
+    """The last lines, requests that went well aside."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return "".join(file.readlines()[-lines:])
+            return "".join([line for line in file if " code=ok " not in line][-lines:])
     except OSError as error:
         return str(error)
 
@@ -282,9 +289,15 @@ class Service:
 
     def metrics(self):
         """{'name{label="value"}': number}"""
-        lines = self.get("/metrics", port=self.inside).body.decode().splitlines()
+        answer = self.get("/metrics", port=self.inside)
+        if answer.status != 200:
+            raise AssertionError(f"/metrics: {answer}")
+        lines = answer.body.decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in samples}
+
+    def metric(self, name):
+        return self.metrics().get(name, 0)
 
     def logged(self, event):
         """Lines of resnet-spawn and the workers, each a dict of its fields."""
