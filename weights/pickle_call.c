@@ -15,24 +15,44 @@ static void printable(const uint8_t *s, size_t n, char out[64])
     out[i] = '\0';
 }
 
-/* The key of the outermost dict whose value is being built: while it is, the stack holds that dict
- * and, up to the next mark, its keys and values so far. */
-static int outer_key(const struct wt_pickle_machine *m, char out[64])
+/* Where, on the stack, the keys and values of the outermost dict end that are there so far: while
+ * it is being built, the stack holds that dict, then those, up to the next mark. */
+static uint32_t outer_end(const struct wt_pickle_machine *m)
 {
-    uint32_t end = m->stack.n, length;
-    const struct wt_pickle_value *key;
+    uint32_t end = m->stack.n;
 
     for (uint32_t i = m->marks.n; i > 0; i--)
         if (m->marks.item[i - 1] > 1)
             end = m->marks.item[i - 1];
+    return end;
+}
+
+/* The key whose value is being built. */
+static int outer_key(const struct wt_pickle_machine *m, char out[64])
+{
+    uint32_t end = outer_end(m);
+    const struct wt_pickle_value *key;
+
     if (end < 2)
         return 0;
-    length = end - 1;
-    key = wt_pickle_machine_value(m, m->stack.item[1 + 2 * ((length - 1) / 2)]);
+    key = wt_pickle_machine_value(m, m->stack.item[1 + 2 * ((end - 2) / 2)]);
     if (key->type != WT_PICKLE_STRING)
         return 0;
     printable(key->text.s, key->text.n, out);
     return 1;
+}
+
+/* The key that has the state_dict, as far as has been read. */
+static const char *state_dict_key(const struct wt_pickle_machine *m)
+{
+    static const char *const keys[] = {"state_dict", "model", "model_state_dict"};
+    uint32_t end = outer_end(m);
+
+    for (uint32_t i = 1; i + 1 < end; i += 2)
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+            if (wt_pickle_is(wt_pickle_machine_value(m, m->stack.item[i]), keys[k]))
+                return keys[k];
+    return keys[0];
 }
 
 static int refuse_global(struct wt_pickle_machine *m, const uint8_t *module, size_t n_module,
@@ -61,7 +81,8 @@ static int refuse_global(struct wt_pickle_machine *m, const uint8_t *module, siz
         "%s: holds, under the key \"%s\", %s.%s, which is never executed here; in Python, "
         "save the state_dict alone: torch.save(torch.load(\"IN.pth\")[\"%s\"]%s, "
         "\"weights.pth\")",
-        m->where, key, first, last, is_model ? key : "state_dict", is_model ? ".state_dict()" : "");
+        m->where, key, first, last, is_model ? key : state_dict_key(m),
+        is_model ? ".state_dict()" : "");
 }
 
 static int push_global(struct wt_pickle_machine *m, const uint8_t *module, size_t n_module,
