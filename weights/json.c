@@ -330,9 +330,12 @@ int wt_json_next(const struct wt_json *json, int element_or_key)
     if (!t)
         return WT_JSON_NONE;
     i = wt_json_value(json, element_or_key);
-    end = i == WT_JSON_NONE ? t->end : tokens[i].end;
-    for (i = element_or_key + 1; i < json->n_tokens && tokens[i].start < end; i++)
-        ;
+    if (i == WT_JSON_NONE)
+        i = element_or_key;
+    end = tokens[i].end;
+    do
+        i++; /* at least one: an empty string's end is its start */
+    while (i < json->n_tokens && tokens[i].start < end);
     return i < json->n_tokens && tokens[i].parent == t->parent ? i : WT_JSON_NONE;
 }
 

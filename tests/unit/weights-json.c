@@ -67,141 +67,40 @@ static void what_is_json_is_read(void **state)
     }
 }
 
+/* clang-format off */
+static const char *const not_json[] = {
+    /* structure */
+    "", " ", "{", "[", "]", "}", "[}", "{]", "[1", "{\"a\":1", "[]]", "{}}", "[][]", "{}[]", "[],",
+    "[]x", "x[]", "1", "true", "\"a\"", "null ", "\xef\xbb\xbf[]", ",", ":", "[,]", "[1,]", "[,1]",
+    "[1,,2]", "[1 2]", "[1:2]", "[:1]", "[1,:2]", "[\"a\":1]", "[\"a\" \"b\"]", "[[] []]",
+    "[{}:{}]", "{,}", "{:}", "{:1}", "{1:2}", "{\"a\"}", "{\"a\":}", "{\"a\" 1}", "{\"a\",1}",
+    "{\"a\"::1}", "{\"a\":1:2}", "{\"a\":1,}", "{,\"a\":1}", "{\"a\":1,,\"b\":2}",
+    "{\"a\":1 \"b\":2}", "{\"a\":1 2}", "{\"a\":\"b\" \"c\"}", "{\"a\":[1] [2]}", "{[]:1}",
+    "{\"a\":{}:1}", "{\"a\":1}:}", "{{}}", "{\"a\":1;\"b\":2}", "[1/**/]", "['a']", "{a:1}", "[[]",
+    "{\"a\":[}", "[\"a]", "{\"a\":{\"b\":1}", "[1\v]", "[1\f]",
+    /* numbers and words */
+    "[01]", "[-]", "[-01]", "[+1]", "[1.]", "[.5]", "[1.e1]", "[1e]", "[1e+]", "[0x10]", "[1a]",
+    "[--1]", "[1-]", "[NaN]", "[nan]", "[Infinity]", "[-Infinity]", "[tru]", "[True]",
+    "[truefalse]", "[nulls]", "[n]", "[1_0]", "[1.2.3]", "[1e2e3]", "[\xd9\xa1]",
+    /* strings */
+    "[\"\\x\"]", "[\"\\\"]", "[\"\\u12\"]", "[\"\\u12g4\"]", "[\"\\U0041\"]", "[\"\\ud800\"]",
+    "[\"\\udc00\"]", "[\"\\ud800\\u0041\"]", "[\"\\ud800\\ud800\"]", "[\"\\ud800x\"]", "[\"\\'\"]",
+    "[\"a\nb\"]", "[\"\t\"]", "[\"\x01\"]", "[\"\x80\"]", "[\"\xc0\x80\"]", "[\"\xc1\xbf\"]",
+    "[\"\xc2\"]", "[\"\xe0\x9f\xbf\"]", "[\"\xed\xa0\x80\"]", "[\"\xe2\x82\"]",
+    "[\"\xf0\x8f\xbf\xbf\"]", "[\"\xf4\x90\x80\x80\"]", "[\"\xf5\x80\x80\x80\"]", "[\"\xff\"]",
+    "{\"\xff\":1}", "{\"\\ud800\":1}",
+};
+/* clang-format on */
+
 static void what_is_not_json_is_refused(void **state)
 {
-    static const char *const texts[] = {
-        /* structure */
-        "",
-        " ",
-        "{",
-        "[",
-        "]",
-        "}",
-        "[}",
-        "{]",
-        "[1",
-        "{\"a\":1",
-        "[]]",
-        "{}}",
-        "[][]",
-        "{}[]",
-        "[],",
-        "[]x",
-        "x[]",
-        "1",
-        "true",
-        "\"a\"",
-        "null ",
-        "\xef\xbb\xbf[]",
-        ",",
-        ":",
-        "[,]",
-        "[1,]",
-        "[,1]",
-        "[1,,2]",
-        "[1 2]",
-        "[1:2]",
-        "[:1]",
-        "[1,:2]",
-        "[\"a\":1]",
-        "[\"a\" \"b\"]",
-        "[[] []]",
-        "[{}:{}]",
-        "{,}",
-        "{:}",
-        "{:1}",
-        "{1:2}",
-        "{\"a\"}",
-        "{\"a\":}",
-        "{\"a\" 1}",
-        "{\"a\",1}",
-        "{\"a\"::1}",
-        "{\"a\":1:2}",
-        "{\"a\":1,}",
-        "{,\"a\":1}",
-        "{\"a\":1,,\"b\":2}",
-        "{\"a\":1 \"b\":2}",
-        "{\"a\":1 2}",
-        "{\"a\":\"b\" \"c\"}",
-        "{\"a\":[1] [2]}",
-        "{[]:1}",
-        "{\"a\":{}:1}",
-        "{\"a\":1}:}",
-        "{{}}",
-        "{\"a\":1;\"b\":2}",
-        "[1/**/]",
-        "['a']",
-        "{a:1}",
-        "[[]",
-        "{\"a\":[}",
-        "[\"a]",
-        "{\"a\":{\"b\":1}",
-        "[1\v]",
-        "[1\f]",
-        /* numbers and words */
-        "[01]",
-        "[-]",
-        "[-01]",
-        "[+1]",
-        "[1.]",
-        "[.5]",
-        "[1.e1]",
-        "[1e]",
-        "[1e+]",
-        "[0x10]",
-        "[1a]",
-        "[--1]",
-        "[1-]",
-        "[NaN]",
-        "[nan]",
-        "[Infinity]",
-        "[-Infinity]",
-        "[tru]",
-        "[True]",
-        "[truefalse]",
-        "[nulls]",
-        "[n]",
-        "[1_0]",
-        "[1.2.3]",
-        "[1e2e3]",
-        "[\xd9\xa1]",
-        /* strings */
-        "[\"\\x\"]",
-        "[\"\\\"]",
-        "[\"\\u12\"]",
-        "[\"\\u12g4\"]",
-        "[\"\\U0041\"]",
-        "[\"\\ud800\"]",
-        "[\"\\udc00\"]",
-        "[\"\\ud800\\u0041\"]",
-        "[\"\\ud800\\ud800\"]",
-        "[\"\\ud800x\"]",
-        "[\"\\'\"]",
-        "[\"a\nb\"]",
-        "[\"\t\"]",
-        "[\"\x01\"]",
-        "[\"\x80\"]",
-        "[\"\xc0\x80\"]",
-        "[\"\xc1\xbf\"]",
-        "[\"\xc2\"]",
-        "[\"\xe0\x9f\xbf\"]",
-        "[\"\xed\xa0\x80\"]",
-        "[\"\xe2\x82\"]",
-        "[\"\xf0\x8f\xbf\xbf\"]",
-        "[\"\xf4\x90\x80\x80\"]",
-        "[\"\xf5\x80\x80\x80\"]",
-        "[\"\xff\"]",
-        "{\"\xff\":1}",
-        "{\"\\ud800\":1}",
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < sizeof not_json / sizeof not_json[0]; i++) {
         struct wt_json json = {0};
         struct wt_err err;
         char *copy;
-        if (parse(&json, &copy, texts[i], strlen(texts[i]), &err) != WT_EFORMAT)
-            fail_msg("taken as JSON: %s", texts[i]);
+        if (parse(&json, &copy, not_json[i], strlen(not_json[i]), &err) != WT_EFORMAT)
+            fail_msg("taken as JSON: %s", not_json[i]);
         assert_memory_equal(err.text, "WT_EFORMAT: JSON", 16);
         assert_int_equal(wt_json_type(&json, WT_JSON_ROOT), WT_JSON_ABSENT);
         done(&json, copy);
@@ -296,6 +195,23 @@ static void values_are_found(void **state)
     assert_string_equal(text, "w");
     assert_memory_equal(wt_json_raw(&json, list, &n), "[1,[2,3],{\"y\":4}]", 17);
     assert_int_equal(n, 17);
+    done(&json, copy);
+}
+
+/* An empty string ends where it starts. */
+static void empty_values_are_stepped_over(void **state)
+{
+    struct wt_json json = {0};
+    char *copy;
+    int n = 0;
+
+    (void)state;
+    parsed(&json, &copy, "{\"a\":\"\",\"\":\"\",\"b\":[\"\",\"\",[],{},\"\"],\"c\":{},\"d\":1}");
+    assert_int_equal(wt_json_type(&json, wt_json_find(&json, WT_JSON_ROOT, "d")), WT_JSON_NUMBER);
+    for (int v = wt_json_first(&json, wt_json_find(&json, WT_JSON_ROOT, "b")); v != WT_JSON_NONE;
+         v = wt_json_next(&json, v))
+        n++;
+    assert_int_equal(n, 5);
     done(&json, copy);
 }
 
@@ -451,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_nul_is_no_end),
         cmocka_unit_test(depth_and_number_are_bounded),
         cmocka_unit_test(values_are_found),
+        cmocka_unit_test(empty_values_are_stepped_over),
         cmocka_unit_test(an_absent_value_is_asked_in_vain),
         cmocka_unit_test(strings_are_decoded),
         cmocka_unit_test(numbers_have_their_range),
