@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/ahead.h"
 #include "kernels/blocked.h"
 #include "kernels/engine.h"
 #include "kernels/f32.h"
@@ -15,9 +16,8 @@
 
 enum {
     BLOCK = KN_F32_BLOCK,
-    MAX_LINES = 32,              /* fetched in one run of 16 inputs */
-    MAX_AHEAD_BYTES = 256 << 10, /* of the next layer's weights */
-    L2_PERCENT = 35              /* weights up to this share of L2 stay there */
+    MIN_PIXELS = 6, /* of the largest tile of any instruction set */
+    L2_PERCENT = 35 /* weights up to this share of L2 stay there */
 };
 
 /* How the output's pixels are cut into tiles. */
@@ -27,163 +27,181 @@ enum cut {
     ROWS   /* each row by itself, into equal parts */
 };
 
+/* A tile's place, floats from the first output's window and from the first output. */
+struct spot {
+    ptrdiff_t a, y, a_gap, y_gap;
+    int split, pixels;
+};
+
 struct conv {
     const struct kn_job *job;
     kn_f32_tile_fn *const *kernel;
-    struct kn_f32_tile tile; /* what all tiles have in common */
-    const float *x;
+    struct kn_f32_tile tile;         /* what all tiles have in common */
     ptrdiff_t x_row, x_pixel, y_row; /* floats, for one output row or pixel */
-    enum cut cut;
-    int tiles, tiles_per_row;
+    struct spot *spots;              /* [tiles] */
+    int tiles;
     int panels, steps, weights_outer; /* steps: panels in pairs where the ISA takes two at once */
     size_t panel_floats;
 };
 
 /* One thread's share. */
 struct part {
+    const struct conv *conv;
     struct kn_f32_tile tile;
-    const char *ahead; /* what it will want in the next layer */
-    size_t ahead_bytes;
-    long done, items;
+    float *bias;
+    struct kn_ahead next;  /* what it will want in the next layer */
+    ptrdiff_t y, residual; /* floats from job->y to this step's; from job->y to residual */
 };
 
-/* Tile t: its place, and its size as the result. */
-static int place(const struct conv *c, int t, struct kn_f32_tile *tile)
-{
-    const struct kn_layer *l = c->job->layer;
-    long all = (long)l->oh * l->ow, from, to;
-    int row = 0;
-
-    if (c->cut == PAIRS) {
-        from = 2L * l->ow * t;
-        to = from + 2L * l->ow < all ? from + 2L * l->ow : all;
-    } else if (c->cut == EVEN) {
-        kn_threads_part(all, t, c->tiles, &from, &to);
-    } else {
-        kn_threads_part(l->ow, t % c->tiles_per_row, c->tiles_per_row, &from, &to);
-        row = t / c->tiles_per_row;
-    }
-    int pixels = (int)(to - from), column = (int)(from % l->ow);
-    row += (int)(from / l->ow);
-    tile->split = l->ow - column;
-    tile->a = c->x + row * c->x_row + column * c->x_pixel;
-    tile->y = c->tile.y + row * c->y_row + column * BLOCK;
-    tile->a_gap = tile->y_gap = 0;
-    if (tile->split < pixels) {
-        tile->a_gap = c->x_row - l->ow * c->x_pixel;
-        tile->y_gap = c->y_row - l->ow * BLOCK;
-    }
-    return pixels;
-}
-
-static void choose_cut(struct conv *c)
+/* Which pixels make up a tile, a row of them or several. */
+static enum cut choose_cut(const struct conv *c)
 {
     const struct kn_layer *l = c->job->layer;
     const struct kn_f32_ops *ops = c->job->engine->f32;
-    int most = ops->pixels, all = l->oh * l->ow;
     int unbroken = c->x_row == l->ow * c->x_pixel && c->y_row == l->ow * BLOCK;
 
-    if (unbroken || l->oh == 1 || (ops->split == 0 && l->ow >= most - 1)) {
-        c->cut = EVEN;
-        c->tiles = (all + most - 1) / most;
-    } else if (ops->split == l->ow && 2 * l->ow <= most) {
-        c->cut = PAIRS;
-        c->tiles = (l->oh + 1) / 2;
-    } else {
-        c->cut = ROWS;
-        c->tiles_per_row = (l->ow + most - 1) / most;
-        c->tiles = l->oh * c->tiles_per_row;
+    if (unbroken || l->oh == 1 || (ops->split == 0 && l->ow >= ops->pixels - 1))
+        return EVEN;
+    return ops->split == l->ow && 2 * l->ow <= ops->pixels ? PAIRS : ROWS;
+}
+
+/* Tiles of one stretch of `n` pixels that begins at a row's first one. */
+static void list_stretch(struct conv *c, int row, int n, int tiles)
+{
+    int width = c->job->layer->ow, column = 0;
+
+    for (int t = 0; t < tiles; t++) {
+        struct spot *s = &c->spots[c->tiles++];
+        s->pixels = n / tiles + (t < n % tiles);
+        s->split = width - column;
+        s->a = row * c->x_row + column * c->x_pixel;
+        s->y = row * c->y_row + column * BLOCK;
+        s->a_gap = s->split < s->pixels ? c->x_row - width * c->x_pixel : 0;
+        s->y_gap = s->split < s->pixels ? c->y_row - width * BLOCK : 0;
+        for (column += s->pixels; column >= width; column -= width)
+            row++;
     }
 }
 
-/* Panel `step * panels of a tile`: its weights, bias and output block. */
-static void choose_panel(const struct conv *c, int step, struct kn_f32_tile *tile, float *bias)
+static void list_tiles(struct conv *c)
 {
+    const struct kn_layer *l = c->job->layer;
+    int most = c->job->engine->f32->pixels, all = l->oh * l->ow;
+
+    c->tiles = 0;
+    switch (choose_cut(c)) {
+    case EVEN:
+        list_stretch(c, 0, all, (all + most - 1) / most);
+        break;
+    case PAIRS:
+        for (int row = 0; row < l->oh; row += 2)
+            list_stretch(c, row, (row + 1 < l->oh ? 2 : 1) * l->ow, 1);
+        break;
+    case ROWS:
+        for (int row = 0; row < l->oh; row++)
+            list_stretch(c, row, l->ow, (l->ow + most - 1) / most);
+        break;
+    }
+}
+
+/* Room for as many tiles as any instruction set makes. */
+static size_t tiles_bytes(const struct kn_layer *l)
+{
+    size_t in_a_row = (size_t)l->ow / MIN_PIXELS + 1;
+    return (size_t)l->oh * in_a_row * sizeof(struct spot);
+}
+
+/* Step number `step`: its weights, bias and output blocks. */
+static void choose_step(struct part *part, int step)
+{
+    const struct conv *c = part->conv;
     const struct kn_job *job = c->job;
     int wide = job->engine->f32->panels, panel = step * wide;
     int n = job->layer->oc - panel * BLOCK;
     int two = wide == 2 && panel + 1 < c->panels;
 
     n = n < 2 * BLOCK ? n : 2 * BLOCK;
-    memset(bias, 0, 2 * BLOCK * sizeof *bias);
-    memcpy(bias, job->bias + panel * BLOCK, (size_t)n * sizeof *bias);
+    memset(part->bias, 0, 2 * BLOCK * sizeof *part->bias);
+    memcpy(part->bias, job->bias + panel * BLOCK, (size_t)n * sizeof *part->bias);
     if (!two)
-        memcpy(bias + BLOCK, bias, BLOCK * sizeof *bias);
-    tile->w = (const float *)job->w + (size_t)panel * c->panel_floats;
-    tile->w_panel = two ? (ptrdiff_t)c->panel_floats : 0;
-    tile->y_block = two ? c->tile.y_block : 0;
+        memcpy(part->bias + BLOCK, part->bias, BLOCK * sizeof *part->bias);
+    part->tile.w = (const float *)job->w + (size_t)panel * c->panel_floats;
+    part->tile.w_panel = two ? (ptrdiff_t)c->panel_floats : 0;
+    part->tile.y_block = two ? c->tile.y_block : 0;
+    part->y = panel * c->tile.y_block;
 }
 
-/* Call i of n that together fetch `bytes` from `from` on. */
-static void fetch_part(struct kn_f32_tile *tile, const void *from, size_t bytes, long i, long n)
+static inline void run_tile(struct part *part, const struct spot *spot)
 {
-    size_t calls = (size_t)n * (size_t)tile->n_koff;
-    size_t lines = (bytes / 64 + calls - 1) / calls;
-    size_t at = (size_t)i * (size_t)tile->n_koff * lines * 64;
+    const struct conv *c = part->conv;
+    struct kn_f32_tile *tile = &part->tile;
 
-    tile->ahead = (const char *)from + at;
-    tile->ahead_lines = at < bytes ? (int)(lines < MAX_LINES ? lines : MAX_LINES) : 0;
+    tile->a = c->tile.a + spot->a;
+    tile->y = c->tile.y + part->y + spot->y;
+    tile->a_gap = spot->a_gap;
+    tile->y_gap = spot->y_gap;
+    tile->split = spot->split;
+    if (c->tile.residual)
+        tile->residual = tile->y + part->residual;
+    c->kernel[spot->pixels](tile);
 }
 
-/* While tile t of `step` is computed, its share of the next panel; with the last one, and where
- * panels do not come one after the other, of what this thread will want in the next layer. */
-static void look_ahead(const struct conv *c, struct part *part, int step, int t)
+/* Items [from, to) of all steps by all tiles, tiles inner: while one step's weights are in use, the
+ * next step's are fetched, and the next layer's with the last. */
+static void run_weights_outer(struct part *part, long from, long to)
 {
+    const struct conv *c = part->conv;
     const struct kn_job *job = c->job;
     size_t bytes = (size_t)job->engine->f32->panels * c->panel_floats * sizeof(float);
+    int step = (int)(from / c->tiles), t = (int)(from % c->tiles);
 
-    if (c->weights_outer && step + 1 < c->steps)
-        fetch_part(&part->tile, (const char *)job->w + (size_t)(step + 1) * bytes, bytes, t,
-                   c->tiles);
-    else if (c->weights_outer)
-        fetch_part(&part->tile, part->ahead, part->ahead_bytes, t, c->tiles);
-    else
-        fetch_part(&part->tile, part->ahead, part->ahead_bytes, part->done, part->items);
+    for (; from < to; step++, t = 0) {
+        struct kn_ahead ahead = {(const char *)job->w + (size_t)(step + 1) * bytes, bytes};
+        choose_step(part, step);
+        ahead = step + 1 < c->steps ? ahead : part->next;
+        int lines = kn_ahead_lines(ahead, (long)c->tiles * c->tile.n_koff);
+        size_t each = (size_t)lines * (size_t)c->tile.n_koff * 64;
+        for (; t < c->tiles && from < to; t++, from++) {
+            kn_ahead_part(&part->tile, ahead, lines, (size_t)t * each);
+            run_tile(part, &c->spots[t]);
+        }
+    }
 }
 
-/* The next layer's weights from where this thread will begin, but no more than L2 can take. */
-static void begin_part(const struct conv *c, struct part *part, int thread, int threads)
+/* The same items, steps inner: all weights stay in L2. */
+static void run_pixels_outer(struct part *part, long from, long to)
 {
-    const struct kn_job *job = c->job;
-    size_t start = job->ahead_bytes / (size_t)threads * (size_t)thread / 64 * 64;
-    size_t rest = job->ahead_bytes - start;
+    const struct conv *c = part->conv;
+    int t = (int)(from / c->steps), step = (int)(from % c->steps);
+    int lines = kn_ahead_lines(part->next, (to - from) * c->tile.n_koff);
+    size_t each = (size_t)lines * (size_t)c->tile.n_koff * 64, at = 0;
 
-    part->tile = c->tile;
-    part->ahead = (const char *)job->ahead + start;
-    part->ahead_bytes = rest < MAX_AHEAD_BYTES ? rest : MAX_AHEAD_BYTES;
-    part->done = 0;
+    for (; from < to; t++, step = 0)
+        for (; step < c->steps && from < to; step++, from++, at += each) {
+            choose_step(part, step);
+            kn_ahead_part(&part->tile, part->next, lines, at);
+            run_tile(part, &c->spots[t]);
+        }
 }
 
 static void run_part(void *ctx, int thread, int threads)
 {
     const struct conv *c = ctx;
     _Alignas(KN_ALIGN) float bias[2 * BLOCK];
-    struct part part;
+    struct part part = {.conv = c, .tile = c->tile, .bias = bias};
     long from, to;
-    int chosen = -1;
 
-    begin_part(c, &part, thread, threads);
     part.tile.bias = bias;
+    part.next = kn_ahead_next(c->job, thread, threads);
+    part.residual = c->job->residual ? c->job->residual - c->job->y : 0;
     kn_threads_part((long)c->tiles * c->steps, thread, threads, &from, &to);
-    part.items = to - from;
-    for (long i = from; i < to; i++, part.done++) {
-        int step = (int)(c->weights_outer ? i / c->tiles : i % c->steps);
-        int t = (int)(c->weights_outer ? i % c->tiles : i / c->steps);
-        int pixels = place(c, t, &part.tile);
-        if (step != chosen)
-            choose_panel(c, step, &part.tile, bias);
-        chosen = step;
-        ptrdiff_t out = step * (ptrdiff_t)c->job->engine->f32->panels * c->tile.y_block;
-        part.tile.y += out;
-        if (c->job->residual)
-            part.tile.residual = c->job->residual + (part.tile.y - c->job->y);
-        look_ahead(c, &part, step, t);
-        c->kernel[pixels](&part.tile);
-    }
+    if (from < to)
+        (c->weights_outer ? run_weights_outer : run_pixels_outer)(&part, from, to);
 }
 
-/* What depends on the output and the weights only; the caller knows x, kernel, koff and x_*. */
-static void run(struct conv *c)
+/* What depends on the output and the weights only; the caller knows x, kernel, koff and x_*.
+ * inputs: of one run */
+static void run(struct conv *c, int inputs)
 {
     const struct kn_job *job = c->job;
     const struct kn_layer *l = job->layer;
@@ -192,19 +210,21 @@ static void run(struct conv *c)
     c->y_row = (l->ow + 2 * job->halo_y) * BLOCK;
     c->panels = kn_blocked_blocks(l->oc);
     c->steps = (c->panels + wide - 1) / wide;
-    c->panel_floats = (size_t)c->tile.n_koff * (size_t)c->tile.run * BLOCK;
+    c->panel_floats = (size_t)c->tile.n_koff * (size_t)inputs * BLOCK;
     c->weights_outer = c->panel_floats * (size_t)c->panels * sizeof(float) >
                        (size_t)kn_cpu()->l2_bytes / 100 * L2_PERCENT;
     c->tile.y = job->y + kn_blocked_start(l->ow, job->halo_y);
     c->tile.y_block = kn_blocked_plane(l->oh, l->ow, job->halo_y);
     c->tile.a_pixel = c->x_pixel;
+    c->tile.residual = job->residual;
     c->tile.low = l->relu ? 0 : -INFINITY;
-    choose_cut(c);
+    list_tiles(c);
     kn_threads_run(job->threads, job->width, run_part, c);
     kn_blocked_clear_halo(job->y, l, job->halo_y);
 }
 
-/* Runs of 16 channels: filter row, filter column, block. Returns their number. */
+/* Runs of 16 channels: block, filter row, filter column: so that the taps of a block read the same
+ * few lines while those are in L1. Returns their number. */
 static int list_runs(const struct kn_job *job, ptrdiff_t *koff)
 {
     const struct kn_layer *l = job->layer;
@@ -212,9 +232,9 @@ static int list_runs(const struct kn_job *job, ptrdiff_t *koff)
     ptrdiff_t plane = kn_blocked_plane(l->ih, l->iw, job->halo_x);
     int n = 0;
 
-    for (int ky = 0; ky < l->kh; ky++)
-        for (int kx = 0; kx < l->kw; kx++)
-            for (int b = 0; b < kn_blocked_blocks(l->ic); b++)
+    for (int b = 0; b < kn_blocked_blocks(l->ic); b++)
+        for (int ky = 0; ky < l->kh; ky++)
+            for (int kx = 0; kx < l->kw; kx++)
                 koff[n++] = b * plane + ky * row + kx * BLOCK;
     return n;
 }
@@ -222,7 +242,8 @@ static int list_runs(const struct kn_job *job, ptrdiff_t *koff)
 size_t kn_f32_conv_scratch(const struct kn_layer *l, int threads)
 {
     (void)threads;
-    return (size_t)(kn_blocked_blocks(l->ic)) * (size_t)(l->kh * l->kw) * sizeof(ptrdiff_t);
+    return tiles_bytes(l) +
+           (size_t)kn_blocked_blocks(l->ic) * (size_t)(l->kh * l->kw) * sizeof(ptrdiff_t);
 }
 
 void kn_f32_conv(const struct kn_job *job)
@@ -232,16 +253,18 @@ void kn_f32_conv(const struct kn_job *job)
     ptrdiff_t row = (l->iw + 2 * job->halo_x) * BLOCK;
     int edge = job->halo_x - l->pad;
 
+    ptrdiff_t *koff = (ptrdiff_t *)job->scratch + tiles_bytes(l) / sizeof *koff;
+
     assert(edge >= 0 && (l->stride == 1 || l->stride == 2));
     struct conv c = {
         .job = job,
         .kernel = l->stride == 1 ? ops->dense : ops->strided,
-        .x = job->x + edge * (row + BLOCK),
+        .spots = job->scratch,
         .x_row = l->stride * row,
         .x_pixel = l->stride * BLOCK,
-        .tile = {.koff = job->scratch, .n_koff = list_runs(job, job->scratch), .run = BLOCK},
+        .tile = {.a = job->x + edge * (row + BLOCK), .koff = koff, .n_koff = list_runs(job, koff)},
     };
-    run(&c);
+    run(&c, BLOCK);
 }
 
 /* ---- the first layer ------------------------------------------------------------------------ */
@@ -259,7 +282,7 @@ static size_t padded_plane(const struct kn_layer *l)
 size_t kn_f32_stem_scratch(const struct kn_layer *l, int threads)
 {
     (void)threads;
-    return (size_t)(l->ic * l->kh) * sizeof(ptrdiff_t) + KN_ALIGN +
+    return tiles_bytes(l) + (size_t)(l->ic * l->kh) * sizeof(ptrdiff_t) +
            (size_t)l->ic * padded_plane(l) * sizeof(float);
 }
 
@@ -284,9 +307,8 @@ void kn_f32_stem(const struct kn_job *job)
     const struct kn_layer *l = job->layer;
     size_t plane = padded_plane(l), width = padded_width(l);
     size_t runs = (size_t)(l->ic * l->kh);
-    ptrdiff_t *koff = job->scratch;
-    float *padded =
-        (float *)job->scratch + (runs * sizeof *koff + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN / 4;
+    ptrdiff_t *koff = (ptrdiff_t *)job->scratch + tiles_bytes(l) / sizeof *koff;
+    float *padded = (float *)(koff + runs);
 
     assert(l->stride == 2);
     for (size_t i = 0; i < runs; i++)
@@ -296,10 +318,10 @@ void kn_f32_stem(const struct kn_job *job)
     struct conv c = {
         .job = job,
         .kernel = job->engine->f32->stem,
-        .x = padded,
+        .spots = job->scratch,
         .x_row = l->stride * (ptrdiff_t)width,
         .x_pixel = l->stride,
-        .tile = {.koff = koff, .n_koff = (int)runs, .run = l->kw},
+        .tile = {.a = padded, .koff = koff, .n_koff = (int)runs},
     };
-    run(&c);
+    run(&c, l->kw);
 }

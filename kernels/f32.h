@@ -4,8 +4,9 @@
  * channels that fill up the last block are zero. A value that a 3x3 convolution reads has a halo of
  * zero pixels around it. Weights are in panels of 16 output channels (pack.c).
  *
- * Every output is summed by one accumulator in one order (bias, then filter rows, columns, input
- * channels), whatever the tile, the thread or the batch it falls into: hence the same bits.
+ * Every output is summed by one accumulator in one order (bias, then blocks of input channels,
+ * filter rows, columns, channels), whatever the tile, the thread or the batch it falls into: hence
+ * the same bits.
  */
 #ifndef KERNELS_F32_H
 #define KERNELS_F32_H
@@ -25,7 +26,7 @@ enum {
 struct kn_f32_tile {
     const float *a;         /* first pixel, first input */
     const ptrdiff_t *koff;  /* [n_koff] floats from a to each run of inputs */
-    int n_koff, run;        /* a run is 16 channels; in the stem, a filter row of `run` columns */
+    int n_koff;             /* a run is 16 channels; in the stem, the 7 columns of a filter row */
     int split;              /* a kernel may demand one value: kn_f32_ops.split */
     ptrdiff_t a_pixel;      /* floats from one pixel to the next: 16 x stride; stem: 2 */
     ptrdiff_t a_gap, y_gap; /* floats */

@@ -3,9 +3,10 @@
  *
  *   f32.plain  dense [oc, ic, kh, kw]
  *   f32.n16    panels of 16 output channels, zeros where oc or ic do not fill 16 (ic16: rounded up)
- *              1x1 and strided filters, classifier  [panel][kh][kw][ic16][16]
+ *              1x1 and strided filters, classifier  [panel][ic16 / 16][kh][kw][16][16]
  *              the first layer                      [panel][ic][kh][kw][16]
- *              3x3 of stride 1, by Winograd         [point][panel][ic16][16]
+ *              3x3 of stride 1, by Winograd         [pair of panels][point][2][ic16][16],
+ *                                                   the last panel of an odd number by itself
  */
 #include <assert.h>
 #include <string.h>
@@ -46,8 +47,8 @@ size_t kn_pack_bytes(const char *layout, const struct kn_layer *l)
 static size_t direct_place(const struct kn_layer *l, size_t o, size_t i, size_t t)
 {
     size_t taps = (size_t)(l->kh * l->kw);
-    size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK;
-    size_t k = kn_kind_of(l) == KN_CONV_STEM ? i * taps + t : t * inputs + i;
+    size_t run = i / BLOCK * taps + t;
+    size_t k = kn_kind_of(l) == KN_CONV_STEM ? i * taps + t : run * BLOCK + i % BLOCK;
     return (o / BLOCK * panel_inputs(l) + k) * BLOCK + o % BLOCK;
 }
 
@@ -83,13 +84,15 @@ static void transform_filter(const double (*g)[3], int n, const float *w, float 
 
 static void pack_winograd(const struct kn_layer *l, const float *oihw, float *out, int size)
 {
-    size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK;
-    size_t point = (size_t)kn_blocked_blocks(l->oc) * inputs * BLOCK;
+    size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK, panel = inputs * BLOCK;
+    size_t points = (size_t)((size + 2) * (size + 2)), panels = (size_t)kn_blocked_blocks(l->oc);
 
-    for (size_t o = 0; o < (size_t)l->oc; o++)
+    for (size_t o = 0; o < (size_t)l->oc; o++) {
+        size_t p = o / BLOCK, first = p / 2 * 2, two = first + 1 < panels ? 2 : 1;
+        float *to = out + first * points * panel + p % 2 * panel + o % BLOCK;
         for (size_t i = 0; i < (size_t)l->ic; i++, oihw += 9)
-            transform_filter(size == 4 ? g4 : g2, size + 2, oihw,
-                             out + (o / BLOCK * inputs + i) * BLOCK + o % BLOCK, point);
+            transform_filter(size == 4 ? g4 : g2, size + 2, oihw, to + i * BLOCK, two * panel);
+    }
 }
 
 void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw, void *out)

@@ -8,12 +8,13 @@
  * transformed first and then each pair of panels serves every group.
  *
  *   v: [group][points][ic / 16][tiles of a group][16]   m: [points][2][tiles of a group][16]
- *   w: [points][panel][ic][16] (pack.c)
+ *   w: [pair of panels][points][2][ic][16] (pack.c)
  */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
+#include "kernels/ahead.h"
 #include "kernels/blocked.h"
 #include "kernels/engine.h"
 #include "kernels/f32.h"
@@ -21,7 +22,6 @@
 
 enum {
     BLOCK = KN_F32_BLOCK,
-    MAX_LINES = 16,
     /* Between points, so that they do not all fall into one set of the L1 cache. */
     SKEW = 16
 };
@@ -183,43 +183,48 @@ static void transform_back(const struct winograd *g, int tile, int block, const 
         g->out(m, g->m_point, bias, residual, job->y + at, row, l->relu ? 0 : -INFINITY);
 }
 
-/* The weights of one point and step: [wide panels][ic][16] floats, contiguous. */
+/* The weights of one point and step; two panels lie one behind the other. */
 static const float *point_weights(const struct winograd *g, int point, int step)
 {
-    size_t panel = (size_t)g->blocks * BLOCK * BLOCK;
+    int panel = step * g->ops->panels, first = panel / 2 * 2, two = first + 1 < g->panels ? 2 : 1;
+    size_t floats = (size_t)g->blocks * BLOCK * BLOCK;
     return (const float *)g->job->w +
-           ((size_t)point * (size_t)g->panels + (size_t)(step * g->ops->panels)) * panel;
+           (size_t)(first * g->points + two * point + panel - first) * floats;
 }
 
-/* m = v * w for every point. Meanwhile this group's share of the next step's weights is fetched. */
-static void multiply(const struct winograd *g, int group, int step, const float *v, float *m)
+/* m = v * w for every point. Meanwhile this group's share of the next step's weights is fetched,
+ * point by point, or in the last step of the next layer's. */
+static void multiply(const struct winograd *g, int group, int step, const float *v, float *m,
+                     struct kn_ahead next)
 {
     static const _Alignas(KN_ALIGN) float zeros[2 * BLOCK];
-    long from, to;
+    long from, to, parts = g->groups;
     ptrdiff_t panel = (ptrdiff_t)g->blocks * BLOCK * BLOCK;
-    int two = g->ops->panels == 2 && 2 * step + 1 < g->panels;
+    int two = g->ops->panels == 2 && 2 * step + 1 < g->panels, last = step + 1 == g->steps;
+    struct kn_ahead ahead = {.bytes = (size_t)(g->ops->panels * panel) * sizeof(float)};
 
     group_part(g, group, &from, &to);
     struct kn_f32_tile tile = {.koff = g->koff,
                                .n_koff = g->blocks,
-                               .run = BLOCK,
                                .split = KN_F32_MAX_PIXELS,
                                .a_pixel = BLOCK,
                                .w_panel = two ? panel : 0,
                                .bias = zeros,
                                .y_block = two ? (ptrdiff_t)g->most * BLOCK : 0,
                                .low = -INFINITY};
-    int lines = divide_up(g->ops->panels * BLOCK, g->groups);
-    int ahead = g->all_at_once && step + 1 < g->steps;
+    if (last)
+        ahead = next;
+    int lines = kn_ahead_lines(ahead, parts * g->blocks * (last ? g->points : 1));
+    size_t each = (size_t)(lines * g->blocks) * 64;
     for (int p = 0; p < g->points; p++) {
         tile.a = v + p * g->v_point;
         tile.y = m + p * g->m_point;
         tile.w = point_weights(g, p, step);
-        if (ahead) {
-            tile.ahead_lines = lines < MAX_LINES ? lines : MAX_LINES;
-            tile.ahead = (const char *)point_weights(g, p, step + 1) +
-                         (size_t)(group * g->blocks * tile.ahead_lines) * 64;
-        }
+        if (!last)
+            ahead.from = (const char *)point_weights(g, p, step + 1);
+        if (last || g->all_at_once)
+            kn_ahead_part(&tile, ahead, lines,
+                          each * (size_t)(last ? group * g->points + p : group));
         g->ops->dense[to - from](&tile);
     }
 }
@@ -252,6 +257,7 @@ static void run_groups(void *ctx, int thread, int threads)
 {
     const struct winograd *g = ctx;
     float *v = g->v + thread * g->v_group, *m = m_of(g, thread);
+    struct kn_ahead next = kn_ahead_next(g->job, thread, threads);
     long from, to;
 
     kn_threads_part(g->groups, thread, threads, &from, &to);
@@ -259,7 +265,7 @@ static void run_groups(void *ctx, int thread, int threads)
         for (int b = 0; b < g->blocks; b++)
             transform_group(g, (int)i, b, v);
         for (int s = 0; s < g->steps; s++) {
-            multiply(g, (int)i, s, v, m);
+            multiply(g, (int)i, s, v, m, next);
             finish_group(g, (int)i, s, m);
         }
     }
@@ -283,12 +289,13 @@ static void run_panels(void *ctx, int thread, int threads)
 {
     const struct winograd *g = ctx;
     float *m = m_of(g, thread);
+    struct kn_ahead next = kn_ahead_next(g->job, thread, threads);
     long from, to;
 
     kn_threads_part((long)g->steps * g->groups, thread, threads, &from, &to);
     for (long i = from; i < to; i++) {
         int step = (int)(i / g->groups), group = (int)(i % g->groups);
-        multiply(g, group, step, g->v + group * g->v_group, m);
+        multiply(g, group, step, g->v + group * g->v_group, m, next);
         finish_group(g, group, step, m);
     }
 }

@@ -68,7 +68,7 @@ INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int run, c
             _mm_prefetch(ahead, _MM_HINT_T1);
 #pragma GCC unroll 1
         for (int u = 0; u < run; u += unroll, w += 16 * unroll) {
-#pragma GCC unroll 4
+#pragma GCC unroll 7
             for (int j = 0; j < unroll; j++) {
                 int k = u + j;
                 __m256 x0 = _mm256_load_ps(w + 16 * j), x1 = _mm256_load_ps(w + 16 * j + 8);
@@ -91,7 +91,7 @@ INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int run, c
     }                                                                                              \
     static void stem_##n(const struct kn_f32_tile *t)                                              \
     {                                                                                              \
-        tile(t, n, t->run, 1);                                                                     \
+        tile(t, n, 7, 7);                                                                          \
     }
 
 #define SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6)
