@@ -3,8 +3,8 @@
 #
 #   weights/fetch.sh [-l LIST] [-n NAME] [-t SECONDS] [CACHE]
 #
-#   -l LIST     a table like sources.tsv, which is the default: name, URL, SHA-256 (or as much of its
-#               beginning as upstream publishes, 8 digits at least), separated by tabs
+#   -l LIST     a table like sources.tsv, which is the default: name, URL, SHA-256 (or as much of
+#               its beginning as upstream publishes, 8 digits at least), separated by tabs
 #   -n NAME     which weights; the default is the first row. Rows called NAME-... have the same
 #               weights elsewhere: each is tried when those before it cannot be reached
 #   -t SECONDS  how long connecting may take, or next to nothing arrive (default 30)
@@ -106,8 +106,8 @@ download() {
 get() {
     part=$file.part
     if [ -e "$file" ]; then
-        hash_is_right "$file" || fail 65 "$file: expected a SHA-256 that begins $want, found $sum;" \
-            "it is not what $url should be: remove it, and it is fetched anew"
+        hash_is_right "$file" || fail 65 "$file: expected a SHA-256 that begins $want," \
+            "found $sum; it is not what $url should be: remove it, and it is fetched anew"
         return 0
     fi
     if [ ! -e "$part" ] || ! hash_is_right "$part"; then

@@ -51,8 +51,8 @@ static void what_is_json_is_read(void **state)
         "[0,-0,1.5,1e9,1E+9,1e-9,-1.25e10,123456789012345678901234567890]",
         "[true,false,null]",
         "[\"\",\"a\",\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\",\"\\ud83d\\ude00\",\"\x7f\"]",
-        "[\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80"
-        "\xf4\x8f\xbf\xbf\"]",
+        ("[\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80"
+         "\xf4\x8f\xbf\xbf\"]"),
         "[[[[[[]]],[]]],{\"\":{}}]",
         "{\"a\":{\"b\":[{}]},\"c\":\"d\"}",
         "[\"\\u0000\"]",

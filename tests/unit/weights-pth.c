@@ -451,6 +451,21 @@ static void the_old_form_is_kept_to(void **state)
     }
 }
 
+static void a_storage_is_there_once(void **state)
+{
+    const struct t_strided two[] = {good[0], good[3], {.name = NULL}};
+    static const char *const keys[] = {"0", "0", NULL};
+    struct t_bytes b = {0};
+
+    (void)state;
+    t_legacy_preamble(&b, 1);
+    t_p_state_dict(&b, two);
+    t_legacy_keys(&b, keys);
+    t_legacy_storage(&b, 6, numbers, sizeof numbers);
+    t_legacy_storage(&b, 6, numbers, sizeof numbers);
+    t_refused(&b, WT_EFORMAT, "that is there twice");
+}
+
 static void other_pickles_are_refused(void **state)
 {
     struct t_bytes b = {0};
@@ -563,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_view_of_a_storage_is_followed),
         cmocka_unit_test(a_view_stays_in_its_storage),
         cmocka_unit_test(the_old_form_is_kept_to),
+        cmocka_unit_test(a_storage_is_there_once),
         cmocka_unit_test(other_pickles_are_refused),
         cmocka_unit_test(damage_is_survived),
         cmocka_unit_test(golden_files_are_read),
