@@ -34,6 +34,18 @@ static const char *const verdict_names[FCGI_N_VERDICTS] = {
 #undef X
 };
 
+static const char *const end_names[FCGI_N_ENDS] = {
+#define X(name, text) text,
+    FCGI_ENDS(X)
+#undef X
+};
+
+static const enum fcgi_code shed_codes[FCGI_N_SHEDS] = {
+#define X(name) FCGI_E_##name,
+    FCGI_SHEDS(X)
+#undef X
+};
+
 static void set32(_Atomic uint32_t *at, uint32_t value)
 {
     atomic_store_explicit(at, value, memory_order_relaxed);
@@ -109,12 +121,23 @@ void fcgi_scoreboard_init_main(struct fcgi_board_main *page, int n_slots)
     page->n_slots = (uint32_t)n_slots;
 }
 
+void fcgi_scoreboard_init_control(struct fcgi_board_control *page)
+{
+    page->magic = FCGI_BOARD_MAGIC;
+    page->version = FCGI_BOARD_VERSION;
+}
+
 int fcgi_scoreboard_is_worker(const struct fcgi_board_worker *page)
 {
     return page->magic == FCGI_BOARD_MAGIC && page->version == FCGI_BOARD_VERSION;
 }
 
 int fcgi_scoreboard_is_main(const struct fcgi_board_main *page)
+{
+    return page->magic == FCGI_BOARD_MAGIC && page->version == FCGI_BOARD_VERSION;
+}
+
+int fcgi_scoreboard_is_control(const struct fcgi_board_control *page)
 {
     return page->magic == FCGI_BOARD_MAGIC && page->version == FCGI_BOARD_VERSION;
 }
@@ -215,6 +238,11 @@ void fcgi_scoreboard_service(struct fcgi_board_worker *page, int64_t service_ns)
     set64(&page->service_us, old ? (old * 7 + us + 4) / 8 : us);
 }
 
+void fcgi_scoreboard_shed(struct fcgi_board_control *page, enum fcgi_shed reason)
+{
+    add64(&page->shed[reason], 1);
+}
+
 void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state)
 {
     fcgi_scoreboard_name(page, "", "", "", "");
@@ -261,4 +289,14 @@ const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason)
 const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict)
 {
     return (unsigned)verdict < FCGI_N_VERDICTS ? verdict_names[verdict] : "?";
+}
+
+const char *fcgi_scoreboard_how_ended(enum fcgi_end end)
+{
+    return (unsigned)end < FCGI_N_ENDS ? end_names[end] : "?";
+}
+
+enum fcgi_code fcgi_scoreboard_shed_code(enum fcgi_shed reason)
+{
+    return shed_codes[reason];
 }

@@ -1,10 +1,10 @@
-/* scoreboard.h: one shared page per worker slot, and one for the supervisor.
+/* scoreboard.h: one shared page per worker slot, one for the supervisor, one for resnet-control.
  *
  * Each page is a memfd of FCGI_BOARD_BYTES that the supervisor makes before it starts anything. A
  * worker maps its own page, read-write; the supervisor maps all of them, read-write; resnet-control
- * maps all, read-only. One writer at a time: the worker while it lives, the supervisor between two
- * workers of a slot. Plain atomics, no locks: a crash at any instruction leaves a page readable.
- * Totals are never reset, so they survive the worker that counted them.
+ * maps all, read-only but for its own. One writer at a time: the worker while it lives, the
+ * supervisor between two workers of a slot. Plain atomics, no locks: a crash at any instruction
+ * leaves a page readable. Totals are never reset, so they survive the worker that counted them.
  *
  * Strings (request id, path, stage) are read without a lock; a reader may see a mixture for one
  * request's start. `sequence` is odd while they are being written.
@@ -155,6 +155,21 @@ struct fcgi_board_main {
     char reason[256];            /* why the last start or reload failed; empty: it did not */
 };
 
+/* Why resnet-control answered a request in the workers' stead, with the 503 of the same name. */
+#define FCGI_SHEDS(X) X(OVERLOADED) X(DRAINING) X(STARTING)
+enum fcgi_shed {
+#define X(name) FCGI_SHED_##name,
+    FCGI_SHEDS(X)
+#undef X
+        FCGI_N_SHEDS
+};
+
+/* resnet-control's page. The supervisor makes it, so that what is counted outlives its writer. */
+struct fcgi_board_control {
+    uint32_t magic, version;
+    _Atomic uint64_t shed[FCGI_N_SHEDS];
+};
+
 /* ---- making and mapping (scoreboard.c) ------------------------------------------------------ */
 
 /* A fresh zeroed page: a memfd, close-on-exec. Returns -1 with errno. */
@@ -168,10 +183,12 @@ void fcgi_scoreboard_unmap(void *page);
 /* Writes magic and version into a fresh page; whoever made the page calls one of them once. */
 void fcgi_scoreboard_init_worker(struct fcgi_board_worker *page, int slot);
 void fcgi_scoreboard_init_main(struct fcgi_board_main *page, int n_slots);
+void fcgi_scoreboard_init_control(struct fcgi_board_control *page);
 
 /* Whether magic and version are those of this program. */
 int fcgi_scoreboard_is_worker(const struct fcgi_board_worker *page);
 int fcgi_scoreboard_is_main(const struct fcgi_board_main *page);
+int fcgi_scoreboard_is_control(const struct fcgi_board_control *page);
 
 /* ---- the one writer ------------------------------------------------------------------------- */
 
@@ -196,6 +213,9 @@ void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel rea
 /* Smooths the service time (an eighth of the new one); called for successful requests. */
 void fcgi_scoreboard_service(struct fcgi_board_worker *page, int64_t service_ns);
 
+/* Counts a request that resnet-control answered. Called by resnet-control. */
+void fcgi_scoreboard_shed(struct fcgi_board_control *page, enum fcgi_shed reason);
+
 /* The request is over; state becomes `state` (IDLE or DRAINING). */
 void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state state);
 
@@ -215,11 +235,14 @@ const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage);
 const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state);
 const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason);
 const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict);
+const char *fcgi_scoreboard_how_ended(enum fcgi_end end);
+enum fcgi_code fcgi_scoreboard_shed_code(enum fcgi_shed reason);
 
 /* CLOCK_MONOTONIC, as all times in the pages. */
 uint64_t fcgi_scoreboard_now_ns(void);
 
 _Static_assert(sizeof(struct fcgi_board_worker) <= FCGI_BOARD_BYTES, "page");
 _Static_assert(sizeof(struct fcgi_board_main) <= FCGI_BOARD_BYTES, "page");
+_Static_assert(sizeof(struct fcgi_board_control) <= FCGI_BOARD_BYTES, "page");
 
 #endif

@@ -286,6 +286,12 @@ static void read_body(struct fcgi_worker *worker)
                   (long long)job->request.budget_ms);
 }
 
+/* A stage that was not reached has taken no time, and is not counted. */
+static int64_t reached(int64_t ns)
+{
+    return ns > 0 ? ns : -1;
+}
+
 static void predict(struct fcgi_worker *worker)
 {
     struct fcgi_job *job = &worker->job;
@@ -303,9 +309,9 @@ static void predict(struct fcgi_worker *worker)
         job->err = err;
     if (!job->n_images)
         return;
-    job->stage_ns[FCGI_STAGE_DECODE] = times.decode_ns;
-    job->stage_ns[FCGI_STAGE_RESIZE] = times.resize_ns;
-    job->stage_ns[FCGI_STAGE_INFER] = times.infer_ns;
+    job->stage_ns[FCGI_STAGE_DECODE] = reached(times.decode_ns);
+    job->stage_ns[FCGI_STAGE_RESIZE] = reached(times.resize_ns);
+    job->stage_ns[FCGI_STAGE_INFER] = reached(times.infer_ns);
 }
 
 static void answer_health(struct fcgi_worker *worker)

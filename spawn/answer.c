@@ -13,19 +13,26 @@ static const struct route {
     const char *path;
     answer_fn *fill; /* NULL: belongs to the workers, by POST */
     bool needs_loop;
+    bool internal; /* only there for the second listener */
 } routes[] = {
-    {"/health", spawn_health_overall, true},
-    {"/health/live", spawn_health_live, true},
-    {"/health/ready", spawn_health_ready, false},
-    {"/health/startup", spawn_health_startup, false},
-    {"/status", spawn_status, false},
-    {"/predict", NULL, false},
+    {"/health", spawn_health_overall, true, false},
+    {"/health/live", spawn_health_live, true, false},
+    {"/health/ready", spawn_health_ready, false, false},
+    {"/health/startup", spawn_health_startup, false, false},
+    {"/status", spawn_status, false, false},
+    {"/metrics", spawn_metrics, false, true},
+    {"/predict", NULL, false, false},
 };
 
-static const struct route *find_route(const char *path)
+static bool is_internal(const struct spawn_params *params)
+{
+    return !strcmp(params->listener, "internal");
+}
+
+static const struct route *find_route(const struct spawn_params *params)
 {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (!strcmp(routes[i].path, path))
+        if (!strcmp(routes[i].path, params->uri) && (!routes[i].internal || is_internal(params)))
             return &routes[i];
     return NULL;
 }
@@ -37,7 +44,7 @@ static bool is_reading(const char *method)
 
 bool spawn_answer_needs_loop(const struct spawn_params *params)
 {
-    const struct route *route = find_route(params->uri);
+    const struct route *route = find_route(params);
 
     return route && route->needs_loop && is_reading(params->method);
 }
@@ -46,9 +53,9 @@ void spawn_answer_error(struct spawn_answer *answer, int status, const char *cod
                         const struct spawn_request *request, const char *sentence)
 {
     answer->status = status;
-    fcgi_buffer_text(&answer->body, "{\"success\":false,\"error\":");
-    fcgi_json_string(&answer->body, sentence);
-    fcgi_buffer_format(&answer->body, ",\"code\":\"%s\",\"request_id\":\"%s\"}\n", code,
+    fcgi_buffer_text(answer->body, "{\"success\":false,\"error\":");
+    fcgi_json_string(answer->body, sentence);
+    fcgi_buffer_format(answer->body, ",\"code\":\"%s\",\"request_id\":\"%s\"}\n", code,
                        request->request_id);
 }
 
@@ -63,8 +70,7 @@ static bool is_id(const char *text)
 
 static struct spawn_request describe(struct spawn_scene *scene, const struct spawn_params *params)
 {
-    struct spawn_request request = {.path = params->uri,
-                                    .internal = !strcmp(params->listener, "internal")};
+    struct spawn_request request = {.path = params->uri, .internal = is_internal(params)};
     const char *id = is_id(params->request_id) ? params->request_id : params->nginx_id;
 
     if (is_id(id))
@@ -97,10 +103,11 @@ static void fill_head(struct fcgi_buffer *head, const struct spawn_scene *scene,
     const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
 
     fcgi_buffer_format(head,
-                       "Status: %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                       "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                        "Cache-Control: no-store\r\nX-Request-ID: %s\r\nX-Served-By: %s/control\r\n",
-                       answer->status, reason_phrase(answer->status), answer->body.n,
-                       request->request_id, scene->host);
+                       answer->status, reason_phrase(answer->status),
+                       answer->content_type ? answer->content_type : "application/json",
+                       answer->body->n, request->request_id, scene->host);
     if (model)
         fcgi_buffer_format(head, "X-Model: %.12s\r\n", model->model_sha256);
     if (answer->retry_after_s)
@@ -110,20 +117,22 @@ static void fill_head(struct fcgi_buffer *head, const struct spawn_scene *scene,
     fcgi_buffer_text(head, "\r\n");
 }
 
-/* Frees the answer's body. */
-static void send_off(const struct spawn_scene *scene, const struct spawn_params *params,
-                     const struct spawn_request *request, struct spawn_answer *answer, uint16_t id,
-                     struct fcgi_buffer *wire)
+static struct spawn_answer begin(struct spawn_scene *scene)
 {
-    struct fcgi_buffer head = {0};
+    fcgi_buffer_reset(&scene->head);
+    fcgi_buffer_reset(&scene->body);
+    return (struct spawn_answer){.body = &scene->body};
+}
 
-    fill_head(&head, scene, request, answer);
+static void send_off(struct spawn_scene *scene, const struct spawn_params *params,
+                     const struct spawn_request *request, const struct spawn_answer *answer,
+                     uint16_t id, struct fcgi_buffer *wire)
+{
+    fill_head(&scene->head, scene, request, answer);
+    wire->failed |= scene->head.failed | scene->body.failed;
     if (!strcmp(params->method, "HEAD"))
-        fcgi_buffer_reset(&answer->body);
-    fcgi_records_answer(wire, id, &head, &answer->body);
-    wire->failed |= head.failed | answer->body.failed;
-    fcgi_buffer_free(&head);
-    fcgi_buffer_free(&answer->body);
+        fcgi_buffer_reset(&scene->body);
+    fcgi_records_answer(wire, id, &scene->head, &scene->body);
 }
 
 static void refuse_path(const struct spawn_request *request, struct spawn_answer *answer)
@@ -151,8 +160,8 @@ void spawn_answer_control(struct spawn_scene *scene, const struct spawn_params *
                           uint16_t id, struct fcgi_buffer *wire)
 {
     struct spawn_request request = describe(scene, params);
-    struct spawn_answer answer = {0};
-    const struct route *route = find_route(params->uri);
+    struct spawn_answer answer = begin(scene);
+    const struct route *route = find_route(params);
 
     request.alive = alive;
     if (!route)
@@ -168,7 +177,7 @@ void spawn_answer_shed(struct spawn_scene *scene, const struct spawn_params *par
                        struct fcgi_buffer *wire)
 {
     struct spawn_request request = describe(scene, params);
-    struct spawn_answer answer = {0};
+    struct spawn_answer answer = begin(scene);
 
     spawn_shed(scene, &request, &answer);
     send_off(scene, params, &request, &answer, id, wire);

@@ -1,5 +1,5 @@
-/* answer.h: what resnet-control answers. health.c, status.c and shed.c fill a struct spawn_answer;
- * answer.c picks who does, and turns it into bytes for nginx. */
+/* answer.h: what resnet-control answers. health.c, status.c, metrics.c and shed.c fill a struct
+ * spawn_answer; answer.c picks who does, and turns it into bytes for nginx. */
 #ifndef SPAWN_ANSWER_H
 #define SPAWN_ANSWER_H
 
@@ -7,14 +7,16 @@
 #include "fcgi/errors.h"
 #include "spawn/pages.h"
 #include "spawn/record.h"
+#include "spawn/self.h"
 
 enum { SPAWN_REQUEST_ID_BYTES = 129 };
 
 struct spawn_answer {
-    int status;        /* HTTP */
-    int retry_after_s; /* 0: no such header */
-    const char *allow; /* NULL: no such header */
-    struct fcgi_buffer body;
+    int status;               /* HTTP */
+    int retry_after_s;        /* 0: no such header */
+    const char *allow;        /* NULL: no such header */
+    const char *content_type; /* NULL: JSON */
+    struct fcgi_buffer *body; /* the scene's */
 };
 
 /* What answers are made from. */
@@ -22,9 +24,9 @@ struct spawn_scene {
     const struct spawn_pages *pages;
     char host[65];
     uint64_t n_ids; /* request ids made up here */
-    /* smoothed over the answers since it was last asked for */
-    uint64_t seen_answers, seen_work_us;
-    double service_us; /* 0: nothing is known yet */
+    struct spawn_self self;
+    /* of the answer that is being made; they keep their memory */
+    struct fcgi_buffer head, body;
 };
 
 /* One request, as far as an answer needs it. */
@@ -66,11 +68,19 @@ void spawn_health_startup(const struct spawn_scene *scene, const struct spawn_re
 void spawn_status(const struct spawn_scene *scene, const struct spawn_request *request,
                   struct spawn_answer *answer);
 
+/* ---- metrics.c: /metrics, Prometheus' text format 0.0.4 ------------------------------------- */
+
+void spawn_metrics(const struct spawn_scene *scene, const struct spawn_request *request,
+                   struct spawn_answer *answer);
+/* As a label's value stands between its quotes. */
+void spawn_metrics_escape(struct fcgi_buffer *body, const char *text);
+
 /* ---- shed.c --------------------------------------------------------------------------------- */
 
 /* depth waiting requests, each of service_us, over n workers: when is it worth asking again? */
 int spawn_shed_retry_after_s(int depth, double service_us, int workers);
-void spawn_shed(struct spawn_scene *scene, const struct spawn_request *request,
+/* Counts the answer, too. */
+void spawn_shed(const struct spawn_scene *scene, const struct spawn_request *request,
                 struct spawn_answer *answer);
 
 #endif

@@ -43,6 +43,19 @@ static int open_slot(struct spawn *s, int slot)
     return 0;
 }
 
+static int open_control(struct spawn *s)
+{
+    s->control.page_fd = create_at(s->board_fd + 1 + s->n_slots, "resnet-control");
+    if (s->control.page_fd < 0)
+        return -1;
+    struct fcgi_board_control *page = fcgi_scoreboard_map(s->control.page_fd, 1);
+    if (!page)
+        return -1;
+    fcgi_scoreboard_init_control(page);
+    fcgi_scoreboard_unmap(page);
+    return 0;
+}
+
 int spawn_board_open(struct spawn *s)
 {
     s->n_slots = 2 * s->n_workers + 2;
@@ -63,7 +76,7 @@ int spawn_board_open(struct spawn *s)
     for (int slot = 0; slot < s->n_slots; slot++)
         if (open_slot(s, slot))
             return -1;
-    return 0;
+    return open_control(s);
 }
 
 void spawn_board_close(struct spawn *s)
@@ -74,6 +87,8 @@ void spawn_board_close(struct spawn *s)
             close(s->workers[slot].page_fd);
     }
     free(s->workers);
+    if (s->control.page_fd > 0)
+        close(s->control.page_fd);
     fcgi_scoreboard_unmap(s->board);
     if (s->board_fd > 0)
         close(s->board_fd);

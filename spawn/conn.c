@@ -9,7 +9,7 @@
 #include "spawn/conn.h"
 #include "spawn/spawn.h"
 
-enum { EVENTS = 64, ACCEPTS = 64, READS = 16, READ_BYTES = 65536 };
+enum { EVENTS = 64, ACCEPTS = 64, READS = 16, READ_BYTES = 65536, KEEP_BYTES = 8192 };
 
 static const int64_t lasts_ms[SPAWN_CONN_N_STATES] = {
     [SPAWN_CONN_READING] = SPAWN_CONN_IO_MS,
@@ -41,6 +41,18 @@ static void append(struct spawn_conns *conns, struct spawn_conn *conn, enum spaw
     list->n++;
 }
 
+static void prepend(struct spawn_conns *conns, struct spawn_conn *conn, enum spawn_conn_state state)
+{
+    struct spawn_conn_list *list = &conns->lists[state];
+
+    conn->state = state;
+    conn->previous = NULL;
+    conn->next = list->first;
+    *(list->first ? &list->first->previous : &list->last) = conn;
+    list->first = conn;
+    list->n++;
+}
+
 /* While nothing is to be read or written, only the peer's leaving is of interest. */
 static uint32_t events_of(enum spawn_conn_state state)
 {
@@ -59,12 +71,15 @@ static void enter(struct spawn_conns *conns, struct spawn_conn *conn, enum spawn
     epoll_ctl(conns->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
 }
 
+/* To the front: the next connection finds its place warm, and its buffer there. */
 static void drop(struct spawn_conns *conns, struct spawn_conn *conn)
 {
     close(conn->fd); /* epoll forgets it */
     conn->fd = -1;
+    if (conn->wire.size > KEEP_BYTES)
+        fcgi_buffer_free(&conn->wire);
     unlink_conn(conns, conn);
-    append(conns, conn, SPAWN_CONN_FREE);
+    prepend(conns, conn, SPAWN_CONN_FREE);
 }
 
 /* ---- answering ------------------------------------------------------------------------------ */

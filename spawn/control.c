@@ -17,13 +17,14 @@ enum { LEAVE_MS = 3000 };
 static pid_t exec_control(const struct spawn *s, int ask_fd)
 {
     char path[SPAWN_PATH_BYTES], shed[16], board[16], ask[16];
-    int n_keep = 3 + s->n_slots;
-    int keep[3 + FCGI_BOARD_MAX_SLOTS] = {ask_fd, s->sockets.shed_fd, s->board_fd};
+    enum { FIRST = 4 };
+    int keep[FIRST + FCGI_BOARD_MAX_SLOTS] = {ask_fd, s->sockets.shed_fd, s->board_fd,
+                                              s->control.page_fd};
 
     if (spawn_rundir_path(s->programs, "resnet-control", path))
         return errno = ENAMETOOLONG, -1;
     for (int slot = 0; slot < s->n_slots; slot++)
-        keep[3 + slot] = s->workers[slot].page_fd;
+        keep[FIRST + slot] = s->workers[slot].page_fd;
     snprintf(shed, sizeof shed, "%d", s->sockets.shed_fd);
     snprintf(board, sizeof board, "%d", s->board_fd);
     snprintf(ask, sizeof ask, "%d", ask_fd);
@@ -34,7 +35,7 @@ static pid_t exec_control(const struct spawn *s, int ask_fd)
                                     .stdin_fd = s->sockets.ctl_fd,
                                     .stderr_fd = s->log.write_fd,
                                     .keep_fds = keep,
-                                    .n_keep = n_keep,
+                                    .n_keep = FIRST + s->n_slots,
                                     .death_signal = SIGTERM};
     return spawn_process_start(&process);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -13,9 +14,9 @@
 #include "fcgi/version.h"
 #include "spawn/conn.h"
 
-static const char usage[] =
-    "usage: resnet-control --shed-fd N --board-fd N --ask-fd N < ctl.sock\n"
-    "Health, status and paced 503s over FastCGI. Started by resnet-spawn, not by hand.\n\n";
+static const char usage[] = "usage: resnet-control --shed-fd N --board-fd N --ask-fd N < ctl.sock\n"
+                            "Health, status, metrics and paced 503s over FastCGI. Started by "
+                            "resnet-spawn, not by hand.\n\n";
 
 static int fail(int code, const char *text)
 {
@@ -36,6 +37,8 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+enum { NICE = -5 };
+
 static int serve(const struct fcgi_config *config)
 {
     static struct spawn_conns conns;
@@ -47,6 +50,8 @@ static int serve(const struct fcgi_config *config)
                                      "is started by resnet-spawn");
     if (spawn_pages_open(&pages, config->board_fd, text))
         return fail(FCGI_EXIT_CONFIG, text);
+    setpriority(PRIO_PROCESS, 0, NICE); /* where it is allowed */
+    spawn_self_start(&conns.scene.self);
     conns.scene.pages = &pages;
     if (gethostname(conns.scene.host, sizeof conns.scene.host - 1))
         strcpy(conns.scene.host, "localhost");

@@ -11,19 +11,19 @@ static void say(struct spawn_answer *answer, const struct spawn_request *request
 {
     answer->status = good ? 200 : 503;
     answer->retry_after_s = good ? 0 : 1;
-    fcgi_buffer_format(&answer->body, "{\"success\":%s,\"status\":\"%s\"", good ? "true" : "false",
+    fcgi_buffer_format(answer->body, "{\"success\":%s,\"status\":\"%s\"", good ? "true" : "false",
                        status);
     if (good)
         return;
-    fcgi_buffer_text(&answer->body, ",\"error\":");
-    fcgi_json_string(&answer->body, sentence);
-    fcgi_buffer_format(&answer->body, ",\"code\":\"%s\",\"request_id\":\"%s\"", code,
+    fcgi_buffer_text(answer->body, ",\"error\":");
+    fcgi_json_string(answer->body, sentence);
+    fcgi_buffer_format(answer->body, ",\"code\":\"%s\",\"request_id\":\"%s\"", code,
                        request->request_id);
 }
 
 static void finish(struct spawn_answer *answer)
 {
-    fcgi_buffer_text(&answer->body, "}\n");
+    fcgi_buffer_text(answer->body, "}\n");
 }
 
 /* Why there is no worker, as far as anybody knows. */
@@ -57,12 +57,12 @@ static void add_facts(const struct spawn_scene *scene, struct spawn_tally tally,
     const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
     uint64_t up_ms = (fcgi_scoreboard_now_ns() - main->start_ns) / 1000000;
 
-    fcgi_buffer_text(&answer->body, ",\"model\":");
+    fcgi_buffer_text(answer->body, ",\"model\":");
     if (model)
-        fcgi_json_string(&answer->body, model->model_name);
+        fcgi_json_string(answer->body, model->model_name);
     else
-        fcgi_buffer_text(&answer->body, "null");
-    fcgi_buffer_format(&answer->body,
+        fcgi_buffer_text(answer->body, "null");
+    fcgi_buffer_format(answer->body,
                        ",\"version\":\"%s\",\"generation\":%u,"
                        "\"workers\":{\"wanted\":%u,\"ready\":%d},\"uptime_ms\":%llu",
                        fcgi_version, main->generation, main->workers, tally.ready,

@@ -7,9 +7,9 @@
 
 #include "spawn/pages.h"
 
-static const void *take(int fd)
+static void *take(int fd, int writable)
 {
-    const void *page = fcgi_scoreboard_map(fd, 0);
+    void *page = fcgi_scoreboard_map(fd, writable);
 
     if (page)
         close(fd);
@@ -18,7 +18,7 @@ static const void *take(int fd)
 
 int spawn_pages_open(struct spawn_pages *pages, int board_fd, char text[256])
 {
-    *pages = (struct spawn_pages){.main = take(board_fd)};
+    *pages = (struct spawn_pages){.main = take(board_fd, 0)};
     if (!pages->main || !fcgi_scoreboard_is_main(pages->main)) {
         snprintf(text, 256,
                  "--board-fd %d is not the page of a resnet-spawn of this version: "
@@ -30,14 +30,17 @@ int spawn_pages_open(struct spawn_pages *pages, int board_fd, char text[256])
     pages->slots =
         n > 0 && n <= FCGI_BOARD_MAX_SLOTS ? calloc((size_t)n, sizeof *pages->slots) : NULL;
     for (; pages->slots && pages->n < n; pages->n++) {
-        const struct fcgi_board_worker *page = take(board_fd + 1 + pages->n);
+        const struct fcgi_board_worker *page = take(board_fd + 1 + pages->n, 0);
         if (!page || !fcgi_scoreboard_is_worker(page))
             break;
         pages->slots[pages->n] = page;
     }
     if (pages->slots && pages->n == n)
+        pages->control = take(board_fd + 1 + n, 1);
+    if (pages->control && fcgi_scoreboard_is_control(pages->control))
         return 0;
-    snprintf(text, 256, "--board-fd %d: page of slot %d: %s", board_fd, pages->n, strerror(errno));
+    snprintf(text, 256, "--board-fd %d: page %d of %d: %s", board_fd, pages->n + 1, n + 1,
+             strerror(errno));
     spawn_pages_close(pages);
     return -1;
 }
@@ -47,6 +50,7 @@ void spawn_pages_close(struct spawn_pages *pages)
     for (int i = 0; i < pages->n; i++)
         fcgi_scoreboard_unmap((void *)(uintptr_t)pages->slots[i]);
     free(pages->slots);
+    fcgi_scoreboard_unmap(pages->control);
     fcgi_scoreboard_unmap((void *)(uintptr_t)pages->main);
     *pages = (struct spawn_pages){0};
 }
@@ -79,12 +83,38 @@ const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *page
     return found;
 }
 
-void spawn_pages_work(const struct spawn_pages *pages, uint64_t *answers, uint64_t *work_us)
+/* A slot that is out of use may remember another model. */
+double spawn_pages_service_us(const struct spawn_pages *pages)
 {
-    *answers = *work_us = 0;
+    double all = 0, used = 0;
+    int n_all = 0, n_used = 0;
+
     for (int i = 0; i < pages->n; i++) {
-        *answers += pages->slots[i]->requests;
-        for (int stage = FCGI_STAGE_READ; stage < FCGI_N_STAGES; stage++)
-            *work_us += pages->slots[i]->stages[stage].sum_us;
+        double us = (double)pages->slots[i]->service_us;
+        bool is_used = us > 0 && pages->slots[i]->state != FCGI_WORKER_NONE;
+        n_all += us > 0;
+        all += us;
+        n_used += is_used;
+        used += is_used ? us : 0;
     }
+    if (n_used)
+        return used / n_used;
+    return n_all ? all / n_all : 0;
+}
+
+uint64_t spawn_pages_queue_age_us(const struct spawn_pages *pages, uint64_t now_ns)
+{
+    uint64_t last_ns = pages->main->start_ns, waited_us = 0;
+
+    for (int i = 0; i < pages->n; i++) {
+        const struct fcgi_board_worker *page = pages->slots[i];
+        if (page->state == FCGI_WORKER_IDLE)
+            return 0;
+        if (page->accepted_ns > last_ns) {
+            last_ns = page->accepted_ns;
+            waited_us = page->queue_us;
+        }
+    }
+    uint64_t since_us = now_ns > last_ns ? (now_ns - last_ns) / 1000 : 0;
+    return since_us > waited_us ? since_us : waited_us;
 }

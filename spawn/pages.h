@@ -1,4 +1,4 @@
-/* pages.h: the scoreboard as resnet-control sees it: all pages, read-only. */
+/* pages.h: the scoreboard as resnet-control sees it: all pages, read-only but for its own. */
 #ifndef SPAWN_PAGES_H
 #define SPAWN_PAGES_H
 
@@ -11,11 +11,11 @@ struct spawn_pages {
     const struct fcgi_board_main *main;
     const struct fcgi_board_worker **slots; /* [n] */
     int n;
+    struct fcgi_board_control *control;
 };
 
-/* board_fd: the main page; one page a slot on the descriptors that follow. 0, or -1 with a
- * sentence.
- */
+/* board_fd: the main page; on the descriptors that follow one page a slot, then control's. 0, or -1
+ * with a sentence. */
 int spawn_pages_open(struct spawn_pages *pages, int board_fd, char text[256]);
 void spawn_pages_close(struct spawn_pages *pages);
 
@@ -28,7 +28,11 @@ struct spawn_tally spawn_pages_tally(const struct spawn_pages *pages);
 /* A page that knows the model: of a worker that is ready if there is one. NULL before that. */
 const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages);
 
-/* Answers written so far, and the microseconds spent on them after they were dequeued. */
-void spawn_pages_work(const struct spawn_pages *pages, uint64_t *answers, uint64_t *work_us);
+/* How long a worker takes for an answer, smoothed; 0: nobody knows yet. */
+double spawn_pages_service_us(const struct spawn_pages *pages);
+
+/* How long the head of the queue has waited, as far as can be told: what was dequeued last had
+ * waited so long, and nothing was dequeued since. 0 where a worker is idle. */
+uint64_t spawn_pages_queue_age_us(const struct spawn_pages *pages, uint64_t now_ns);
 
 #endif

@@ -16,54 +16,49 @@ int spawn_shed_retry_after_s(int depth, double service_us, int workers)
     return s <= 1 ? 1 : (int)s + (s > (int)s);
 }
 
-/* Microseconds of work for one answer, smoothed. */
-static double service_us(struct spawn_scene *scene)
+static void say(const struct spawn_scene *scene, const struct spawn_request *request,
+                enum fcgi_shed reason, int retry_after_s, const char *sentence,
+                struct spawn_answer *answer)
 {
-    uint64_t answers, work_us;
+    enum fcgi_code code = fcgi_scoreboard_shed_code(reason);
 
-    spawn_pages_work(scene->pages, &answers, &work_us);
-    if (answers > scene->seen_answers) {
-        double mean =
-            (double)(work_us - scene->seen_work_us) / (double)(answers - scene->seen_answers);
-        scene->service_us = scene->service_us > 0 ? 0.7 * scene->service_us + 0.3 * mean : mean;
-        scene->seen_answers = answers;
-        scene->seen_work_us = work_us;
-    }
-    return scene->service_us;
-}
-
-static void say(struct spawn_answer *answer, const struct spawn_request *request,
-                enum fcgi_code code, int retry_after_s, const char *sentence)
-{
+    fcgi_scoreboard_shed(scene->pages->control, reason);
     answer->retry_after_s = retry_after_s;
     spawn_answer_error(answer, fcgi_error_status(code), fcgi_error_code(code), request, sentence);
 }
 
-static void say_overloaded(struct spawn_scene *scene, const struct spawn_request *request,
-                           int ready, struct spawn_answer *answer)
+static void say_overloaded(const struct spawn_scene *scene, const struct spawn_request *request,
+                           int depth, int ready, int retry_s, struct spawn_answer *answer)
 {
-    int depth = spawn_queue_depth(scene->pages->main->work_inode);
-    int retry_s = spawn_shed_retry_after_s(depth > 0 ? depth : 0, service_us(scene), ready);
     char sentence[160];
 
     snprintf(sentence, sizeof sentence,
-             "The queue is full: %d requests wait for %d workers; ask again in %d s.",
-             depth > 0 ? depth : 0, ready, retry_s);
-    say(answer, request, FCGI_E_OVERLOADED, retry_s, sentence);
+             "The queue is full: %d requests wait for %d workers; ask again in %d s.", depth, ready,
+             retry_s);
+    say(scene, request, FCGI_SHED_OVERLOADED, retry_s, sentence, answer);
 }
 
-void spawn_shed(struct spawn_scene *scene, const struct spawn_request *request,
+static int at_least(int s, int least_s)
+{
+    return s > least_s ? s : least_s;
+}
+
+void spawn_shed(const struct spawn_scene *scene, const struct spawn_request *request,
                 struct spawn_answer *answer)
 {
-    int ready = spawn_pages_tally(scene->pages).ready;
-    uint32_t state = scene->pages->main->state;
+    const struct spawn_pages *pages = scene->pages;
+    int ready = spawn_pages_tally(pages).ready;
+    uint32_t state = pages->main->state;
+    int waiting = spawn_queue_depth(pages->main->work_inode);
+    int depth = waiting > 0 ? waiting : 0;
+    int retry_s = spawn_shed_retry_after_s(depth, spawn_pages_service_us(pages), ready);
 
     if (state == FCGI_SERVICE_DRAINING)
-        say(answer, request, FCGI_E_DRAINING, RETRY_DRAINING_S,
-            "The service was told to stop and takes no new requests.");
+        say(scene, request, FCGI_SHED_DRAINING, at_least(retry_s, RETRY_DRAINING_S),
+            "The service was told to stop and takes no new requests.", answer);
     else if (!ready && state == FCGI_SERVICE_STARTING)
-        say(answer, request, FCGI_E_STARTING, RETRY_STARTING_S,
-            "The workers are loading the model, and the queue is full.");
+        say(scene, request, FCGI_SHED_STARTING, at_least(retry_s, RETRY_STARTING_S),
+            "The workers are loading the model, and the queue is full.", answer);
     else
-        say_overloaded(scene, request, ready, answer);
+        say_overloaded(scene, request, depth, ready, retry_s, answer);
 }

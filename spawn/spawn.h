@@ -69,8 +69,9 @@ struct spawn_reload {
 
 /* The supervisor's side of resnet-control. */
 struct spawn_control {
-    pid_t pid;  /* 0: not running */
-    int ask_fd; /* SOCK_SEQPACKET; -1: none */
+    pid_t pid;   /* 0: not running */
+    int ask_fd;  /* SOCK_SEQPACKET; -1: none */
+    int page_fd; /* of its own page, which follows the slots' */
     int failures;
     int64_t start_ns, due_ns; /* due: to be started, or, when leaving, to be killed */
     bool leaving;
@@ -140,7 +141,8 @@ void spawn_sockets_unlink(const struct spawn_sockets *sockets, const char *dir);
 
 /* ---- board.c -------------------------------------------------------------------------------- */
 
-/* Makes the main page and one page a slot, their descriptors in one row. 0, or -1 with errno. */
+/* Makes the main page, one page a slot, and control's, their descriptors in one row. 0, or -1 with
+ * errno. */
 int spawn_board_open(struct spawn *s);
 void spawn_board_close(struct spawn *s);
 void spawn_board_reason(struct spawn *s, const char *reason);

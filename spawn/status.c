@@ -66,17 +66,30 @@ static void add_workers(struct fcgi_buffer *body, const struct spawn_pages *page
     fcgi_buffer_text(body, "]");
 }
 
-static void add_ends(struct fcgi_buffer *body, const struct fcgi_board_main *main)
-{
-    static const char *const names[] = {
-#define X(name, text) [FCGI_END_##name] = text,
-        FCGI_ENDS(X)
-#undef X
-    };
+typedef const char *name_fn(int i);
 
-    for (int i = 0; i < FCGI_N_ENDS; i++)
-        fcgi_buffer_format(body, "%s\"%s\":%llu", i ? "," : ",\"ends\":{", names[i],
-                           (unsigned long long)main->ends[i]);
+static const char *end_name(int i)
+{
+    return fcgi_scoreboard_how_ended((enum fcgi_end)i);
+}
+
+static const char *verdict_name(int i)
+{
+    return fcgi_scoreboard_verdict_name((enum fcgi_verdict)i);
+}
+
+static const char *shed_name(int i)
+{
+    return fcgi_error_code(fcgi_scoreboard_shed_code((enum fcgi_shed)i));
+}
+
+static void add_totals(struct fcgi_buffer *body, const char *key, const _Atomic uint64_t *totals,
+                       int n, name_fn *name)
+{
+    fcgi_buffer_format(body, ",\"%s\":{", key);
+    for (int i = 0; i < n; i++)
+        fcgi_buffer_format(body, "%s\"%s\":%llu", i ? "," : "", name(i),
+                           (unsigned long long)totals[i]);
     fcgi_buffer_text(body, "}");
 }
 
@@ -92,7 +105,13 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
                        (unsigned long long)main->reloads_ok,
                        (unsigned long long)main->reloads_failed);
     add_text(body, main->reason);
-    add_ends(body, main);
+    fcgi_buffer_format(body, ",\"uptime_ms\":%llu,\"service_ms\":%.3f,\"cpu_throttled_ms\":%llu",
+                       (unsigned long long)(fcgi_scoreboard_now_ns() - main->start_ns) / 1000000,
+                       spawn_pages_service_us(pages) / 1e3,
+                       (unsigned long long)main->throttled_us / 1000);
+    add_totals(body, "ends", main->ends, FCGI_N_ENDS, end_name);
+    add_totals(body, "verdicts", main->verdicts, FCGI_N_VERDICTS, verdict_name);
+    add_totals(body, "shed", pages->control->shed, FCGI_N_SHEDS, shed_name);
 }
 
 static void add_counts(struct fcgi_buffer *body, const struct spawn_pages *pages)
@@ -106,17 +125,17 @@ static void add_counts(struct fcgi_buffer *body, const struct spawn_pages *pages
                        tally.draining);
 }
 
-/* Age is known only of what has been dequeued: of an empty queue it is 0, else unknown. */
+/* null where the kernel does not tell. */
 static void add_queue(struct fcgi_buffer *body, const struct spawn_pages *pages)
 {
     int depth = spawn_queue_depth(pages->main->work_inode);
+    uint64_t age_us = depth > 0 ? spawn_pages_queue_age_us(pages, fcgi_scoreboard_now_ns()) : 0;
 
-    fcgi_buffer_text(body, ",\"queue\":{\"depth\":");
     if (depth < 0)
-        fcgi_buffer_text(body, "null");
+        fcgi_buffer_text(body, ",\"queue\":{\"depth\":null,\"age_ms\":null}");
     else
-        fcgi_buffer_format(body, "%d", depth);
-    fcgi_buffer_format(body, ",\"age_ms\":%s}", depth ? "null" : "0");
+        fcgi_buffer_format(body, ",\"queue\":{\"depth\":%d,\"age_ms\":%llu}", depth,
+                           (unsigned long long)age_us / 1000);
 }
 
 void spawn_status(const struct spawn_scene *scene, const struct spawn_request *request,
@@ -124,7 +143,7 @@ void spawn_status(const struct spawn_scene *scene, const struct spawn_request *r
 {
     const struct spawn_pages *pages = scene->pages;
     const struct fcgi_board_worker *model = spawn_pages_model(pages);
-    struct fcgi_buffer *body = &answer->body;
+    struct fcgi_buffer *body = answer->body;
 
     answer->status = 200;
     fcgi_buffer_format(body, "{\"generation\":%u,\"model_sha256\":", pages->main->generation);

@@ -148,6 +148,7 @@ def main():
     if mode == "slow":
         time.sleep(seconds)
     worker = Worker(options)
+    worker.state(IDLE)  # before the byte, as a real one
     os.write(options.ready_fd, b"\n")
     os.close(options.ready_fd)
     worker.loop(time.monotonic() + seconds if mode in ("crash", "leave") else None)

@@ -1,0 +1,70 @@
+/* self.c: see self.h. */
+#include "spawn/self.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static double read_clock(clockid_t clock)
+{
+    struct timespec now;
+
+    return clock_gettime(clock, &now) ? 0 : (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void spawn_self_start(struct spawn_self *self)
+{
+    self->start_s = read_clock(CLOCK_REALTIME);
+}
+
+static void read_memory(struct spawn_self_usage *usage)
+{
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    unsigned long long pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (!file)
+        return;
+    if (fscanf(file, "%llu %llu", &pages, &resident) == 2) {
+        usage->virtual_bytes = pages * page_bytes;
+        usage->rss_bytes = resident * page_bytes;
+    }
+    fclose(file);
+}
+
+/* The directory's own descriptor is one of them, and does not count. */
+static int count_fds(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    int n = -1;
+
+    if (!directory)
+        return -1;
+    while ((entry = readdir(directory)))
+        n += entry->d_name[0] != '.';
+    closedir(directory);
+    return n;
+}
+
+static int limit_fds(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return -1;
+    return limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : INT_MAX;
+}
+
+struct spawn_self_usage spawn_self_usage(void)
+{
+    struct spawn_self_usage usage = {.cpu_s = read_clock(CLOCK_PROCESS_CPUTIME_ID),
+                                     .open_fds = count_fds(),
+                                     .max_fds = limit_fds()};
+
+    read_memory(&usage);
+    return usage;
+}
