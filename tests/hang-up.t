@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Clients that hang up, and clients that never get to the point, cost nobody anything: work for a
+client that has gone stops at the next layer, each is counted, and no worker is lost or held."""
+
+# timeout: 180
+
+import concurrent.futures
+import random
+import socket
+import time
+
+import draw
+import tap
+import web
+from load import Load, known
+from service import Service, until
+
+PICTURE = draw.jpeg()
+GONE, SLOW, SILENT = 1000, 200, 200
+
+
+def begin(service, data):
+    connection = socket.create_connection(("127.0.0.1", service.port), web.TIMEOUT_S)
+    connection.sendall(data)
+    return connection
+
+
+def hang_up_after(service, seconds):
+    connection = begin(service, web.compose("POST", "/predict", PICTURE))
+    time.sleep(seconds)
+    connection.close()
+
+
+def total(metrics, name):
+    return sum(int(v) for k, v in metrics.items() if k.split("{")[0] == name)
+
+
+def stops_at_the_next_layer():
+    """The layer at the moment of hanging up, and the last one that was begun after it."""
+    with Service(workers=1, faults="sleep=150@*") as service:
+        for _ in range(3):
+            connection = begin(service, web.compose("POST", "/predict", PICTURE))
+            until(lambda: service.busy() and (service.busy()[0]["layer"] or 0) > 2, 60, "layer 2")
+            connection.close()
+            layers = [worker["layer"] for worker in service.busy()]
+            while busy := service.busy():
+                layers.append(busy[0]["layer"])
+                time.sleep(0.01)
+            tap.ok(layers and max(layers) <= layers[0] + 1, "one layer more at most", layers)
+        metrics = service.metrics()
+        name = 'resnet_cancelled_total{reason="hangup"}'
+        tap.equal(metrics.get(name), 3, "three hung up in mid-inference")
+
+
+def a_thousand():
+    with Service(workers=8, faults="sleep=1@*", RESNET_BACKLOG=64) as service:
+        pictures, workers = known(service), service.workers()
+        moments = [random.uniform(0.005, 0.08) for _ in range(GONE)]
+        with Load(service, pictures, 2, patience_s=0.1) as load:
+            with concurrent.futures.ThreadPoolExecutor(24) as pool:
+                list(pool.map(lambda s: hang_up_after(service, s), moments))
+            service_answers = load.count()
+        service.until_idle(8)
+        metrics = service.metrics()
+        cancelled = total(metrics, "resnet_cancelled_total")
+        attempts = total(metrics, "resnet_attempts_total")
+        done = int(metrics.get('resnet_requests_total{code="200"}', 0))
+        tap.note(f"{GONE} hung up, {service_answers} others: {attempts} dequeued, {done} finished; "
+                 + ", ".join(f"{k} {v:.0f}" for k, v in metrics.items() if "cancelled" in k))  # fmt: skip
+        tap.ok(load.all_good(), "others get 200 meanwhile", load.results)
+        tap.equal(attempts, done + cancelled, "every request dequeued was finished or counted as cancelled")
+        tap.ok(cancelled > GONE / 2, "most of them were noticed", metrics)
+        stayed = load.good() + len(pictures)
+        tap.ok(stayed <= done <= stayed + GONE - cancelled, "and what was finished was wanted, or just "
+               "missed", (done, stayed))  # fmt: skip
+        tap.equal(service.workers(), workers, "no worker was lost")
+        tap.equal(sum(service.status()["ends"].values()), 0, "none ended")
+
+
+def drip(service, data, connections):
+    """Sends data on all of them, a few bytes now and then. Returns what a request meanwhile got, and
+    whether a worker was held after it."""
+    found = set()
+    for at in range(0, len(data), 8):
+        for connection in connections:
+            connection.sendall(data[at : at + 8])
+        found.add(service.post(PICTURE).status)
+        service.until_idle(1)
+    return found
+
+
+def slow_and_silent():
+    with Service(workers=1, RESNET_BACKLOG=8) as service:
+        pictures = known(service)
+        data = web.compose("POST", "/predict", PICTURE)
+        slow = [begin(service, data[: -len(PICTURE)]) for _ in range(SLOW)]
+        silent = [begin(service, b"") for _ in range(SILENT)]
+        tap.equal(drip(service, PICTURE[:80], slow), {200}, "in the middle of it others get 200")
+        tap.ok(True, f"{SLOW} slow uploads and {SILENT} silent connections hold no worker")
+        with Load(service, pictures, 2, 50) as load:
+            load.join()
+        tap.ok(load.all_good(), "others get 200", load.results)
+        found = set()
+        for connection in slow:
+            with connection:
+                connection.sendall(PICTURE[80:])
+                found.add(web.parse(web.read_all(connection)).status)
+        tap.equal(found, {200}, "an upload that comes to its end is answered")
+        for connection in silent:
+            connection.close()
+        tap.equal(service.get("/health/ready").status, 200, "and it is ready")
+
+
+tap.run(stops_at_the_next_layer, a_thousand, slow_and_silent)
