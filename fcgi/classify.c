@@ -58,7 +58,8 @@ static int open_model(struct fcgi_classifier *classifier,
         snprintf(text, 512, "%s", kernel_err.text);
         return -1;
     }
-    if (wt_model_open(&classifier->model, options->path, layout, &err) != WT_OK) {
+    int fd = options->model_fd > 0 ? options->model_fd : -1;
+    if (wt_model_open_fd(&classifier->model, fd, options->path, layout, &err) != WT_OK) {
         snprintf(text, 512, "%s", err.text);
         return -1;
     }

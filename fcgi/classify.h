@@ -20,6 +20,7 @@ struct fcgi_classifier {
 
 struct fcgi_classifier_options {
     const char *path, *isa /* NULL: best */, *precision /* NULL: fp32 */;
+    int model_fd; /* path already open, and the caller's; 0 or -1: path is opened */
     int max_images, max_threads;
 };
 

@@ -6,11 +6,13 @@
  */
 #include "fcgi/cpus.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct group {
     char dir[PATH_MAX]; /* of this process's group; empty: no such hierarchy */
@@ -189,6 +191,42 @@ int fcgi_cpus_quota(const char *root)
             least = quota;
     } while (go_up(&group));
     return least;
+}
+
+int fcgi_cpus_throttle_open(const char *root)
+{
+    struct group group;
+    char path[PATH_MAX + 64];
+    int least = 0;
+
+    if (!find_group(root, "cpu", &group))
+        return -1;
+    snprintf(path, sizeof path, "%s/cpu.stat", group.dir);
+    do {
+        int quota = group_quota(&group);
+        if (!quota || (least && quota >= least))
+            continue;
+        least = quota;
+        snprintf(path, sizeof path, "%s/cpu.stat", group.dir);
+    } while (go_up(&group));
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* v1 says throttled_time, in nanoseconds. */
+int64_t fcgi_cpus_throttled_us(int fd)
+{
+    char text[4096];
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
+    const char *found;
+
+    if (n < 0)
+        return -1;
+    text[n] = 0;
+    if ((found = strstr(text, "throttled_usec ")) != NULL)
+        return strtoll(found + strlen("throttled_usec "), NULL, 10);
+    if ((found = strstr(text, "throttled_time ")) != NULL)
+        return strtoll(found + strlen("throttled_time "), NULL, 10) / 1000;
+    return -1;
 }
 
 int fcgi_cpus_usable(const char *root)

@@ -18,6 +18,13 @@ int fcgi_cpus_quota(const char *root);
 /* affinity, lowered to the quota. At least 1. */
 int fcgi_cpus_usable(const char *root);
 
+/* cpu.stat of the cgroup whose quota is the tightest (of the own one where there is none), kept
+ * open and close-on-exec; -1: cannot be told. */
+int fcgi_cpus_throttle_open(const char *root);
+
+/* For how long that group has had to wait for its quota, in microseconds; -1: cannot be told. */
+int64_t fcgi_cpus_throttled_us(int fd);
+
 /* Least memory limit of the cgroup and of those above it, in bytes; 0: none. */
 int64_t fcgi_cpus_memory_limit(const char *root);
 

@@ -84,12 +84,16 @@ static int open_model(struct fcgi_worker *worker, char text[512])
     worker->threads = config->threads == FCGI_AUTO ? 1 : config->threads;
     struct fcgi_classifier_options options = {
         .path = config->model,
+        .model_fd = config->model_fd,
         .isa = config->isa[0] ? config->isa : NULL,
         .precision = config->precision,
         .max_images = config->max_images,
         .max_threads = worker->threads,
     };
-    if (fcgi_classifier_open(&worker->classifier, &options, &follow, text))
+    int failed = fcgi_classifier_open(&worker->classifier, &options, &follow, text);
+    if (config->model_fd >= 0)
+        close(config->model_fd);
+    if (failed)
         return FCGI_EXIT_CONFIG;
     fcgi_faults_network(&worker->classifier.model.net);
     fcgi_faults_at("selftest");

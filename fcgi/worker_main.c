@@ -106,6 +106,7 @@ int main(int argc, char **argv)
     char text[256];
     int rest = argc;
 
+    prctl(PR_SET_NAME, "resnet-fcgi"); /* exec by descriptor leaves a number there */
     fcgi_accept_block_signals();
     int code = fcgi_config_load(&config, FCGI_FOR_WORKER, argc, argv, &rest, NULL, text);
     if (!code && config.help)

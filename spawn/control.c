@@ -16,13 +16,11 @@ enum { LEAVE_MS = 3000 };
 
 static pid_t exec_control(const struct spawn *s, int ask_fd)
 {
-    char path[SPAWN_PATH_BYTES], shed[16], board[16], ask[16];
+    char shed[16], board[16], ask[16];
     enum { FIRST = 4 };
     int keep[FIRST + FCGI_BOARD_MAX_SLOTS] = {ask_fd, s->sockets.shed_fd, s->board_fd,
                                               s->control.page_fd};
 
-    if (spawn_rundir_path(s->programs, "resnet-control", path))
-        return errno = ENAMETOOLONG, -1;
     for (int slot = 0; slot < s->n_slots; slot++)
         keep[FIRST + slot] = s->workers[slot].page_fd;
     snprintf(shed, sizeof shed, "%d", s->sockets.shed_fd);
@@ -30,7 +28,7 @@ static pid_t exec_control(const struct spawn *s, int ask_fd)
     snprintf(ask, sizeof ask, "%d", ask_fd);
     char *const argv[] = {"resnet-control", "--shed-fd", shed, "--board-fd", board,
                           "--ask-fd",       ask,         NULL};
-    struct spawn_process process = {.path = path,
+    struct spawn_process process = {.program_fd = s->control.program_fd,
                                     .argv = argv,
                                     .stdin_fd = s->sockets.ctl_fd,
                                     .stderr_fd = s->log.write_fd,

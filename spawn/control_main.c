@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -70,6 +71,7 @@ int main(int argc, char **argv)
     char text[256];
     int rest;
 
+    prctl(PR_SET_NAME, "resnet-control"); /* exec by descriptor leaves a number there */
     fcgi_log_setup("resnet-control", -1, 0, FCGI_LOG_INFO, 0);
     int code = fcgi_config_load(&config, FCGI_FOR_CONTROL, argc, argv, &rest, NULL, text);
     if (code) {

@@ -157,7 +157,8 @@ static int run_reload(const struct fcgi_config *config)
         if (!read_progress(config, &next))
             now = next;
     }
-    if (!now.reason[0]) {
+    /* of ours and one before it, the last left its reason, or none */
+    if (now.failed == before.failed || !now.reason[0]) {
         puts("reloaded");
         return EXIT_SUCCESS;
     }

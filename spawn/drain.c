@@ -85,7 +85,7 @@ void spawn_drain_step(struct spawn *s, int64_t now_ns)
         return;
     if (now_ns >= s->drain_due_ns) {
         fcgi_log(FCGI_LOG_ERROR, "drain_timeout", "workers_killed=%d", count_alive(s));
-        s->exit_code = s->exit_code ? s->exit_code : 1;
+        s->exit_code = s->exit_code ? s->exit_code : FCGI_EXIT_TRY_LATER;
         s->stopped_fast = true;
         s->drain_due_ns = INT64_MAX;
         kill_all(s, FCGI_END_DRAIN);

@@ -15,6 +15,7 @@
 #include "spawn/spawn.h"
 
 enum { PIPE_BYTES = 1 << 20, HELD_BYTES = 16 * PIPE_BUF };
+enum { MOST_READS = 4 * PIPE_BYTES / HELD_BYTES }; /* at once; nobody is left to write at the end */
 
 static int open_file(const char *path)
 {
@@ -85,9 +86,10 @@ static void write_lines(struct spawn_log *log)
     memmove(log->held, log->held + n, log->held_bytes);
 }
 
+/* Who writes faster than we read must not keep us from everything else. */
 void spawn_logsink_pump(struct spawn_log *log)
 {
-    for (;;) {
+    for (int i = 0; i < MOST_READS; i++) {
         ssize_t n = read(log->read_fd, log->held + log->held_bytes, HELD_BYTES - log->held_bytes);
         if (n < 0 && errno == EINTR)
             continue;

@@ -12,7 +12,7 @@
 #include "spawn/spawn.h"
 
 /* places in the poll set; readiness pipes follow */
-enum { AT_SIGNAL, AT_ASK, AT_LOG, AT_READY, AT_END = AT_READY + FCGI_BOARD_MAX_SLOTS };
+enum { AT_SIGNAL, AT_ASK, AT_LOG, AT_BUSY, AT_READY, AT_END = AT_READY + FCGI_BOARD_MAX_SLOTS };
 
 int spawn_loop_signals(void)
 {
@@ -74,6 +74,7 @@ static nfds_t fill(const struct spawn *s, struct pollfd *set)
     set[AT_SIGNAL].fd = s->signal_fd;
     set[AT_ASK].fd = s->control.ask_fd;
     set[AT_LOG].fd = s->log.read_fd;
+    set[AT_BUSY].fd = s->watchdog.due_ns == INT64_MAX ? s->watchdog.busy_fd : -1;
     for (int slot = 0; slot < s->n_slots; slot++)
         set[AT_READY + slot].fd = s->workers[slot].ready_fd;
     for (int i = 0; i < AT_READY + s->n_slots; i++)
@@ -86,6 +87,7 @@ static int timeout_ms(const struct spawn *s, int64_t now_ns)
     int64_t due = spawn_workers_due_ns(s);
 
     due = spawn_min_ns(due, s->control.due_ns);
+    due = spawn_min_ns(due, s->watchdog.due_ns);
     if (s->draining)
         due = spawn_min_ns(due, s->drain_due_ns);
     if (due == INT64_MAX)
@@ -99,6 +101,7 @@ static void step(struct spawn *s)
     int64_t now_ns = spawn_now_ns();
 
     spawn_workers_step(s, now_ns);
+    spawn_watchdog_step(s, now_ns);
     if (!s->draining)
         spawn_reload_step(s);
     spawn_control_step(s, now_ns);
@@ -120,6 +123,8 @@ int spawn_loop_run(struct spawn *s)
                 spawn_control_hear(s);
             if (set[AT_LOG].revents)
                 spawn_logsink_pump(&s->log);
+            if (set[AT_BUSY].revents)
+                spawn_watchdog_wake(s);
             if (set[AT_SIGNAL].revents)
                 take_signals(s);
         }

@@ -45,6 +45,16 @@ static int prepare(const struct spawn_process *process, pid_t parent)
     return place_descriptors(process);
 }
 
+/* By descriptor: what was on disk when it was opened. The interpreter of a script opens it once
+ * more, by its number; only then must it stay open. */
+static void exec_program(const struct spawn_process *process)
+{
+    execveat(process->program_fd, "", process->argv, environ, AT_EMPTY_PATH);
+    if (errno != ENOENT || fcntl(process->program_fd, F_SETFD, 0))
+        return;
+    execveat(process->program_fd, "", process->argv, environ, AT_EMPTY_PATH);
+}
+
 pid_t spawn_process_start(const struct spawn_process *process)
 {
     pid_t parent = getpid();
@@ -53,7 +63,7 @@ pid_t spawn_process_start(const struct spawn_process *process)
     if (pid)
         return pid;
     if (!prepare(process, parent))
-        execv(process->path, process->argv);
-    fcgi_log(FCGI_LOG_ERROR, "exec", "path=%s reason=%s", process->path, strerror(errno));
+        exec_program(process);
+    fcgi_log(FCGI_LOG_ERROR, "exec", "program=%s reason=%s", process->argv[0], strerror(errno));
     _exit(FCGI_EXIT_CONFIG);
 }

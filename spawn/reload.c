@@ -9,19 +9,38 @@
 
 enum { MAX_KILLED = 5 };
 
-static void begin(struct spawn *s)
-{
-    s->reload =
-        (struct spawn_reload){.active = true, .generation = ++s->last_generation, .candidate = -1};
-    s->board->reloading = 1;
-    fcgi_log(FCGI_LOG_INFO, "reload", "to_gen=%d", s->reload.generation);
-}
-
 static void end(struct spawn *s)
 {
     s->reload.active = false;
+    spawn_held_close(&s->reload.held);
     s->reload.candidate = -1;
     s->board->reloading = s->reload.again;
+}
+
+static void fail(struct spawn *s, const char *why)
+{
+    char text[SPAWN_TEXT_BYTES + 64];
+
+    snprintf(text, sizeof text, "reload: %d of %d workers replaced, then a new one failed: %s",
+             s->reload.replaced, s->n_workers, why);
+    fcgi_log(FCGI_LOG_ERROR, "reload_failed", "to_gen=%d reason=%s", s->reload.generation, text);
+    spawn_board_reason(s, text);
+    end(s);
+    atomic_fetch_add(&s->board->reloads_failed, 1); /* last: resnet-ctl waits for it */
+}
+
+static void begin(struct spawn *s)
+{
+    char why[SPAWN_TEXT_BYTES];
+
+    s->reload = (struct spawn_reload){.active = true,
+                                      .generation = ++s->last_generation,
+                                      .held = SPAWN_HELD_NONE,
+                                      .candidate = -1};
+    s->board->reloading = 1;
+    fcgi_log(FCGI_LOG_INFO, "reload", "to_gen=%d", s->reload.generation);
+    if (spawn_held_open(s, &s->reload.held, why))
+        fail(s, why);
 }
 
 void spawn_reload_ask(struct spawn *s)
@@ -84,11 +103,22 @@ void spawn_reload_step(struct spawn *s)
     }
 }
 
+/* From its first ready worker on, the new generation is the one that respawns take. */
+static void adopt_generation(struct spawn *s)
+{
+    if (s->generation == s->reload.generation)
+        return;
+    s->generation = s->reload.generation;
+    spawn_held_close(&s->held);
+    s->held = s->reload.held;
+    s->reload.held = SPAWN_HELD_NONE;
+}
+
 void spawn_reload_ready(struct spawn *s, int slot)
 {
     if (slot == s->reload.candidate) {
         s->reload.candidate = -1;
-        s->generation = s->reload.generation;
+        adopt_generation(s);
         s->board->generation = (uint32_t)s->generation;
         s->reload.replaced++;
         int old = find_old(s); /* none: the last one died meanwhile and is replaced already */
@@ -104,18 +134,10 @@ void spawn_reload_ready(struct spawn *s, int slot)
 
 void spawn_reload_failed(struct spawn *s, enum fcgi_end how, const char *why)
 {
-    char text[SPAWN_TEXT_BYTES + 64];
-
     s->reload.candidate = -1;
     if (how == FCGI_END_KILLED && ++s->reload.killed < MAX_KILLED)
         return; /* somebody else's doing: the next step starts another */
-
-    snprintf(text, sizeof text, "reload: %d of %d workers replaced, then a new one failed: %s",
-             s->reload.replaced, s->n_workers, why);
-    fcgi_log(FCGI_LOG_ERROR, "reload_failed", "to_gen=%d reason=%s", s->reload.generation, text);
-    spawn_board_reason(s, text);
-    end(s);
-    atomic_fetch_add(&s->board->reloads_failed, 1);
+    fail(s, why);
 }
 
 void spawn_reload_stop(struct spawn *s)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "fcgi/config.h"
+#include "fcgi/deaths.h"
 #include "fcgi/scoreboard.h"
 
 enum {
@@ -19,6 +20,47 @@ enum {
     SPAWN_SETTLE_MS = 5000, /* a process that lives so long past readiness has started well */
     SPAWN_PATH_BYTES = 4096 + 32,
     SPAWN_TEXT_BYTES = 512, /* of a sentence that says why something cannot be */
+};
+
+/* ---- held.c --------------------------------------------------------------------------------- */
+
+/* What a generation was started with; -1: not open. */
+struct spawn_held {
+    int program_fd; /* resnet-fcgi */
+    int model_fd;   /* -1: the worker opens it by its path */
+};
+#define SPAWN_HELD_NONE ((struct spawn_held){-1, -1})
+
+/* ---- watchdog.c ----------------------------------------------------------------------------- */
+
+/* One worker's present request, as last looked at. */
+struct spawn_watch {
+    uint64_t attempts, ticks; /* of its page */
+    int64_t idle_ns;          /* watched since, without another tick */
+    int64_t tick_cpu_ns;      /* the process's CPU time then */
+    uint64_t tick_throttled_us;
+    enum fcgi_verdict verdict;
+};
+
+struct spawn_limits {
+    int64_t stall_ns; /* CPU time without a tick */
+    int64_t slow_ns;  /* age */
+};
+
+/* All that a verdict depends on. */
+struct spawn_sight {
+    int64_t age_ns;          /* since the request was accepted */
+    int64_t overdue_ns;      /* past its deadline; negative before */
+    int64_t idle_ns, cpu_ns; /* wall and CPU time since the last tick */
+    enum fcgi_verdict last;
+};
+
+struct spawn_watchdog {
+    int busy_fd;     /* eventfd: a worker became busy */
+    int throttle_fd; /* see fcgi_cpus_throttle_open() */
+    struct spawn_limits limits;
+    int64_t period_ns, seen_ns;
+    int64_t due_ns; /* of the next look; INT64_MAX: nobody is busy, busy_fd tells */
 };
 
 /* ---- workers.c ------------------------------------------------------------------------------ */
@@ -36,11 +78,13 @@ struct spawn_worker {
     int page_fd;
     enum spawn_worker_state state;
     int generation;
-    pid_t pid;                     /* 0: no process */
-    int ready_fd;                  /* read end of the readiness pipe, -1: none */
-    int64_t due_ns;                /* INT64_MAX: never */
-    int64_t ready_ns;              /* when it became ready */
-    int failures;                  /* starts in a row that did not last */
+    pid_t pid;        /* 0: no process */
+    int ready_fd;     /* read end of the readiness pipe, -1: none */
+    int64_t due_ns;   /* INT64_MAX: never */
+    int64_t ready_ns; /* when it became ready */
+    int failures;     /* starts in a row that did not last */
+    int kills;        /* starts in a row that somebody killed before readiness */
+    struct spawn_watch watch;
     enum fcgi_end end;             /* how it will have ended, if it is us who kill it */
     bool doomed;                   /* end is set */
     char reason[SPAWN_TEXT_BYTES]; /* its own sentence, when it could not start */
@@ -60,18 +104,20 @@ struct spawn_sockets {
 };
 
 struct spawn_reload {
-    bool active, again; /* again: a HUP came meanwhile */
-    int generation;     /* that it starts */
-    int candidate;      /* slot of the new worker that is not ready yet, -1: none */
-    int replaced;       /* old workers asked to leave */
-    int killed;         /* candidates that somebody else killed */
+    bool active, again;     /* again: a HUP came meanwhile */
+    int generation;         /* that it starts */
+    struct spawn_held held; /* what it starts, until the generation serves */
+    int candidate;          /* slot of the new worker that is not ready yet, -1: none */
+    int replaced;           /* old workers asked to leave */
+    int killed;             /* candidates that somebody else killed */
 };
 
 /* The supervisor's side of resnet-control. */
 struct spawn_control {
-    pid_t pid;   /* 0: not running */
-    int ask_fd;  /* SOCK_SEQPACKET; -1: none */
-    int page_fd; /* of its own page, which follows the slots' */
+    int program_fd; /* resnet-control, as it was when we started */
+    pid_t pid;      /* 0: not running */
+    int ask_fd;     /* SOCK_SEQPACKET; -1: none */
+    int page_fd;    /* of its own page, which follows the slots' */
     int failures;
     int64_t start_ns, due_ns; /* due: to be started, or, when leaving, to be killed */
     bool leaving;
@@ -88,6 +134,7 @@ struct spawn_log {
 struct spawn {
     struct fcgi_config config;
     char programs[SPAWN_PATH_BYTES]; /* directory of resnet-fcgi and resnet-control */
+    struct spawn_held held;          /* what `generation` was started with */
     int lock_fd, signal_fd;
     struct spawn_sockets sockets;
     struct spawn_log log;
@@ -98,6 +145,10 @@ struct spawn {
     struct spawn_worker *workers; /* [n_slots] */
     int generation;               /* newest that became ready; 1 while starting */
     int last_generation;          /* newest that was tried */
+
+    struct fcgi_deaths *deaths;
+    int deaths_fd;
+    struct spawn_watchdog watchdog;
 
     struct spawn_reload reload;
     struct spawn_control control;
@@ -155,7 +206,7 @@ int spawn_queue_depth(uint64_t inode);
 /* ---- process.c ------------------------------------------------------------------------------ */
 
 struct spawn_process {
-    const char *path;
+    int program_fd;
     char *const *argv;
     int stdin_fd;        /* becomes descriptor 0 */
     int stderr_fd;       /* becomes descriptor 2; -1: inherited */
@@ -179,9 +230,42 @@ bool spawn_workers_reaped(struct spawn *s, pid_t pid, int status);
 /* Asks a worker to leave, by `sig`; one that is not ready is killed, one that waits is dropped. */
 void spawn_workers_dismiss(struct spawn *s, int slot, int sig);
 void spawn_workers_kill(struct spawn *s, int slot, enum fcgi_end end);
+/* SIGABRT, so that its last words are in the log; SIGKILL a second later. */
+void spawn_workers_abort(struct spawn *s, int slot, enum fcgi_end end);
 void spawn_workers_step(struct spawn *s, int64_t now_ns);
 int spawn_workers_count(const struct spawn *s, enum spawn_worker_state state);
 int64_t spawn_workers_due_ns(const struct spawn *s);
+
+/* ---- held.c --------------------------------------------------------------------------------- */
+
+/* Opens a program beside our own. 0, or -1 with a sentence. */
+int spawn_held_program(const struct spawn *s, const char *name, int *fd,
+                       char text[SPAWN_TEXT_BYTES]);
+/* What is on disk now. 0, or -1 with a sentence. */
+int spawn_held_open(const struct spawn *s, struct spawn_held *held, char text[SPAWN_TEXT_BYTES]);
+void spawn_held_close(struct spawn_held *held);
+
+/* ---- watchdog.c ----------------------------------------------------------------------------- */
+
+/* running: it ticks, or has not been without one for long. slow: and it takes long; kept. starved:
+ * no tick for the stall limit, but less than half of that time on a CPU; kept until 5 s past its
+ * deadline. stuck: the stall limit burnt without a tick, or 5 s past the deadline without one. */
+enum fcgi_verdict spawn_watchdog_verdict(const struct spawn_sight *sight,
+                                         const struct spawn_limits *limits);
+struct spawn_limits spawn_watchdog_limits(const struct fcgi_config *config);
+int spawn_watchdog_open(struct spawn *s); /* 0, or -1 with errno */
+/* A worker became busy. */
+void spawn_watchdog_wake(struct spawn *s);
+void spawn_watchdog_step(struct spawn *s, int64_t now_ns);
+
+/* ---- deaths.c ------------------------------------------------------------------------------- */
+
+int spawn_deaths_open(struct spawn *s); /* 0, or -1 with errno */
+void spawn_deaths_close(struct spawn *s);
+/* One more worker that this request took along. Returns how many that makes. */
+unsigned spawn_deaths_add(struct fcgi_deaths *deaths, const char *nginx_id);
+/* Records the request that the worker was busy with, if it was. */
+void spawn_deaths_record(struct spawn *s, int slot);
 
 /* ---- reload.c ------------------------------------------------------------------------------- */
 

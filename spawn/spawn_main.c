@@ -89,6 +89,9 @@ static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
 {
     int code = spawn_rundir_lock(s->config.run_dir, &s->lock_fd, text);
 
+    if (!code && (spawn_held_open(s, &s->held, text) ||
+                  spawn_held_program(s, "resnet-control", &s->control.program_fd, text)))
+        code = FCGI_EXIT_CONFIG;
     if (!code)
         code = spawn_logsink_open(&s->log, s->config.log, text);
     if (!code)
@@ -96,7 +99,7 @@ static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
     if (code)
         return code;
     s->signal_fd = spawn_loop_signals();
-    if (s->signal_fd < 0 || spawn_board_open(s)) {
+    if (s->signal_fd < 0 || spawn_board_open(s) || spawn_deaths_open(s) || spawn_watchdog_open(s)) {
         snprintf(text, SPAWN_TEXT_BYTES, "cannot make the scoreboard: %s", strerror(errno));
         return FCGI_EXIT_TRY_LATER;
     }
@@ -107,6 +110,7 @@ static int serve(struct spawn *s)
 {
     s->generation = s->last_generation = 1;
     s->reload.candidate = -1;
+    s->reload.held = SPAWN_HELD_NONE;
     s->control.ask_fd = -1;
     s->control.due_ns = INT64_MAX;
     fcgi_log(FCGI_LOG_INFO, "start", "version=%s workers=%d run_dir=%s model=%s adopted=%d",
@@ -121,6 +125,7 @@ static int serve(struct spawn *s)
         spawn_logsink_pump(&s->log);
     spawn_sockets_unlink(&s->sockets, s->config.run_dir);
     spawn_rundir_release(s->config.run_dir);
+    spawn_deaths_close(s);
     spawn_board_close(s);
     fcgi_log(FCGI_LOG_INFO, "stopped", "exit=%d", code);
     return code;

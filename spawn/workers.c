@@ -1,8 +1,8 @@
 /* workers.c: one slot, one worker: start, readiness, time-outs, end.
  *
  * Back-off counts only workers that ended by themselves before they were ready, or crashed soon
- * after: one that had served, or was killed from outside, is replaced at once. Even so a slot
- * starts ten workers a second at most. */
+ * after: one that had served, or was killed from outside, is replaced at once; but not one that is
+ * killed before readiness again and again. Even so a slot starts ten workers a second at most. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +16,8 @@
 
 #define MS_NS 1000000LL
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 10000, LEAST_MS = 100 };
+enum { FREE_KILLS = 3, MOST_KILLS = 5 }; /* before readiness: no back-off; 1.6 s of it */
+enum { LAST_WORDS_MS = 1000 };
 
 static const char *const end_names[] = {
 #define X(name, text) [FCGI_END_##name] = text,
@@ -67,26 +69,50 @@ static void close_page(const struct spawn_worker *worker)
     worker->page->pss_bytes = 0;
 }
 
+/* ARGUMENTS pairs of a flag and a number. */
+enum { ARGUMENTS = 7 };
+struct arguments {
+    int n, n_fds;
+    int fds[ARGUMENTS];
+    char text[ARGUMENTS][12];
+    char *argv[1 + 2 * ARGUMENTS + 1];
+};
+
+static void add_number(struct arguments *a, char *flag, int number)
+{
+    snprintf(a->text[a->n], sizeof a->text[a->n], "%d", number);
+    a->argv[1 + 2 * a->n] = flag;
+    a->argv[2 + 2 * a->n] = a->text[a->n];
+    a->n++;
+}
+
+static void add_descriptor(struct arguments *a, char *flag, int fd)
+{
+    add_number(a, flag, fd);
+    a->fds[a->n_fds++] = fd;
+}
+
 static pid_t exec_worker(const struct spawn *s, int slot, int ready_fd)
 {
     const struct spawn_worker *worker = &s->workers[slot];
-    char path[SPAWN_PATH_BYTES], slot_text[16], generation[16], ready[16], board[16];
-    int keep[] = {ready_fd, worker->page_fd};
+    const struct spawn_held *held =
+        worker->generation == s->generation ? &s->held : &s->reload.held;
+    struct arguments a = {.argv = {"resnet-fcgi"}};
 
-    if (spawn_rundir_path(s->programs, "resnet-fcgi", path))
-        return errno = ENAMETOOLONG, -1;
-    snprintf(slot_text, sizeof slot_text, "%d", slot);
-    snprintf(generation, sizeof generation, "%d", worker->generation);
-    snprintf(ready, sizeof ready, "%d", ready_fd);
-    snprintf(board, sizeof board, "%d", worker->page_fd);
-    char *const argv[] = {"resnet-fcgi", "--slot", slot_text,    "--generation", generation,
-                          "--ready-fd",  ready,    "--board-fd", board,          NULL};
-    struct spawn_process process = {.path = path,
-                                    .argv = argv,
+    add_number(&a, "--slot", slot);
+    add_number(&a, "--generation", worker->generation);
+    add_descriptor(&a, "--ready-fd", ready_fd);
+    add_descriptor(&a, "--board-fd", worker->page_fd);
+    add_descriptor(&a, "--busy-fd", s->watchdog.busy_fd);
+    add_descriptor(&a, "--deaths-fd", s->deaths_fd);
+    if (held->model_fd >= 0)
+        add_descriptor(&a, "--model-fd", held->model_fd);
+    struct spawn_process process = {.program_fd = held->program_fd,
+                                    .argv = a.argv,
                                     .stdin_fd = s->sockets.work_fd,
                                     .stderr_fd = s->log.write_fd,
-                                    .keep_fds = keep,
-                                    .n_keep = 2,
+                                    .keep_fds = a.fds,
+                                    .n_keep = a.n_fds,
                                     .death_signal = SIGUSR2};
     return spawn_process_start(&process);
 }
@@ -152,6 +178,7 @@ void spawn_workers_hear(struct spawn *s, int slot)
         return;
     worker->state = SPAWN_READY;
     worker->due_ns = INT64_MAX;
+    worker->kills = 0;
     worker->ready_ns = spawn_now_ns();
     fcgi_log(FCGI_LOG_INFO, "worker_ready", "slot=%d gen=%d worker_pid=%d ms=%lld", slot,
              worker->generation, (int)worker->pid,
@@ -218,12 +245,22 @@ static void give_up(struct spawn *s, const char *why)
     spawn_drain_fast(s);
 }
 
+/* Some of these are one person's doing. More in a row are the kernel's, out of memory; and what
+ * fits at last must not wait for long. */
+static int count_kills(struct spawn_worker *worker)
+{
+    int more = ++worker->kills - FREE_KILLS;
+
+    return more < 0 ? 0 : more < MOST_KILLS ? more : MOST_KILLS;
+}
+
 static void count_failures(struct spawn_worker *worker, enum fcgi_end end)
 {
     bool settled = spawn_now_ns() - worker->ready_ns >= SPAWN_SETTLE_MS * MS_NS;
 
-    if ((worker->state == SPAWN_STARTING && end != FCGI_END_KILLED) ||
-        (end == FCGI_END_CRASHED && !settled))
+    if (worker->state == SPAWN_STARTING && end == FCGI_END_KILLED)
+        worker->failures = count_kills(worker);
+    else if (worker->state == SPAWN_STARTING || (end == FCGI_END_CRASHED && !settled))
         worker->failures++;
     else
         worker->failures = 0;
@@ -244,7 +281,7 @@ static void vacate(struct spawn_worker *worker)
 {
     worker->state = SPAWN_EMPTY;
     worker->due_ns = INT64_MAX;
-    worker->failures = 0;
+    worker->failures = worker->kills = 0;
 }
 
 static void ended(struct spawn *s, int slot, int status)
@@ -259,6 +296,8 @@ static void ended(struct spawn *s, int slot, int status)
     explain(worker, end, status, why);
     atomic_fetch_add(&s->board->ends[end], 1);
     count_failures(worker, end);
+    if (end == FCGI_END_CRASHED)
+        spawn_deaths_record(s, slot);
     close_page(worker);
     worker->pid = 0;
     if (slot == s->reload.candidate) {
@@ -303,6 +342,17 @@ void spawn_workers_kill(struct spawn *s, int slot, enum fcgi_end end)
         kill(worker->pid, SIGKILL);
 }
 
+/* A stopped process does not see the first signal, but the second. */
+void spawn_workers_abort(struct spawn *s, int slot, enum fcgi_end end)
+{
+    struct spawn_worker *worker = &s->workers[slot];
+
+    worker->doomed = true;
+    worker->end = end;
+    worker->due_ns = spawn_now_ns() + LAST_WORDS_MS * MS_NS;
+    kill(worker->pid, SIGABRT);
+}
+
 void spawn_workers_dismiss(struct spawn *s, int slot, int sig)
 {
     struct spawn_worker *worker = &s->workers[slot];
@@ -314,7 +364,8 @@ void spawn_workers_dismiss(struct spawn *s, int slot, int sig)
         spawn_workers_kill(s, slot, FCGI_END_DRAINED);
     } else if (worker->state == SPAWN_READY) {
         worker->state = SPAWN_LEAVING;
-        worker->due_ns = spawn_now_ns() + s->config.drain_timeout_ms * MS_NS;
+        if (!worker->doomed)
+            worker->due_ns = spawn_now_ns() + s->config.drain_timeout_ms * MS_NS;
         kill(worker->pid, sig);
     }
 }
@@ -325,7 +376,9 @@ void spawn_workers_step(struct spawn *s, int64_t now_ns)
         struct spawn_worker *worker = &s->workers[slot];
         if (worker->due_ns > now_ns)
             continue;
-        if (worker->state == SPAWN_WAITING)
+        if (worker->doomed && worker->pid)
+            spawn_workers_kill(s, slot, worker->end);
+        else if (worker->state == SPAWN_WAITING)
             spawn_workers_start(s, slot, s->generation);
         else if (worker->state == SPAWN_STARTING)
             spawn_workers_kill(s, slot, FCGI_END_START);

@@ -59,6 +59,25 @@ def killed_before_readiness():
         tap.equal(delays(s), [], "a worker that somebody kills is replaced at once, ready or not")
 
 
+def killed_before_readiness_for_ever():
+    with Supervisor(workers=1, mode="slow 20") as s:
+        for _ in range(6):
+            pid = wait_for(lambda: starting(s), "a worker that starts")
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda p=pid: starting(s) != p, "its end")
+        tap.equal(delays(s), [100, 200, 400], "one that is killed ever again is not: the kernel does")
+        s.mode("ok")
+        s.until()
+        os.kill(s.pids()[0], signal.SIGKILL)
+        wait_for(lambda: s.status()["ends"]["killed"] == 7, "its end")
+        tap.equal(len(delays(s)), 3, "once one was ready, it counts from the start")
+
+
+def starting(s):
+    status = s.try_status() or {"workers": []}
+    return next((w["pid"] for w in status["workers"] if w["state"] == "starting"), 0)
+
+
 def started_after(s, pid):
     workers = s.status()["workers"]
     return workers and workers[0]["pid"] not in (0, pid)
@@ -83,5 +102,6 @@ tap.run(
     crash_after_start,
     start_timeout,
     killed_before_readiness,
+    killed_before_readiness_for_ever,
     configuration_error_later,
 )

@@ -4,6 +4,7 @@
 import os
 import signal
 import stat
+import threading
 import time
 
 import service
@@ -124,6 +125,41 @@ def reopens_its_log():
         tap.ok("event=serving" not in read(path), "lines after it in the new one")
 
 
+def loses_no_line():
+    with Supervisor(workers=4, start=False) as s:
+        path = os.path.join(s.directory, "file.log")
+        s.environment["RESNET_LOG"] = path
+        s.start()
+        s.until()
+        asked, stop, files = [], threading.Event(), [path]
+
+        def flood():
+            while not stop.is_set():
+                s.work("/flood/200")
+                asked.append(200)
+                time.sleep(0.02)
+
+        threads = [threading.Thread(target=flood) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + tap.T / 2
+        while time.monotonic() < end:
+            files.append(f"{path}.{len(files)}")
+            os.rename(path, files[-1])
+            s.signal(signal.SIGUSR1)
+            wait_for(lambda: os.path.exists(path), "a new log file")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        s.signal(signal.SIGTERM)
+        s.wait()
+        lines = "".join(read(name) for name in files).splitlines()
+        found = [line for line in lines if line.startswith("event=flood ")]
+        tap.note(f"{len(files) - 1} rotations, {len(found)} lines")
+        tap.equal(len(found), sum(asked), "rotated under load, no line is lost, cut or mixed")
+        tap.equal([x for x in lines if "event=" not in x], [], "and there is no half one")
+
+
 def read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
@@ -163,6 +199,7 @@ tap.run(
     supervisor_killed,
     stops_fast,
     reopens_its_log,
+    loses_no_line,
     usage,
     small,
 )

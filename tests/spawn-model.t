@@ -70,6 +70,12 @@ def bad_at_a_reload(directory):
         tap.equal(service.workers(), before, "the old workers still serve")
         tap.equal(service.post(PICTURE).json()["predictions"], expected, "with the same answer")
         tap.equal(service.get("/health/ready").status, 200, "ready")
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: len({*service.workers()} - {0, before[0]}) == 2, 60, "a worker in its place")
+        until(lambda: service.get("/health").json()["status"] == "healthy", 60, "readiness")
+        for _ in range(8):
+            tap.equal(service.post(PICTURE).json()["predictions"], expected, "still the good model")
+        tap.equal(service.logged("back_off"), [], "a worker's replacement has the model of its generation")
         shutil.copy(small_model(), model + ".new")
         os.rename(model + ".new", model)
         service.spawn.send_signal(signal.SIGHUP)

@@ -47,6 +47,34 @@ def takes_the_program_on_disk():
         tap.ok(b"new" in s.work()[2], "the new program answers")
 
 
+def respawns_take_their_own_generation():
+    with Supervisor(workers=2) as s:
+        s.until()
+        program = os.path.join(s.bin, "resnet-fcgi")
+        for what in ("another program on disk", "no program on disk"):
+            if what[0] == "n":
+                os.unlink(program)
+            else:
+                with open(os.path.join(s.directory, "bad"), "w", encoding="ascii") as file:
+                    file.write("#!/bin/sh\nexit 78\n")
+                s.install(os.path.join(s.directory, "bad"))
+            result = s.run("resnet-ctl", "reload")
+            tap.equal(result.returncode, 1, f"{what}: a reload fails")
+            tap.ok(result.stderr.startswith("resnet-ctl: reload: 0 of 2"), "and says so", result)
+            old = s.pids()
+            for pid in old.values():
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda o=old: len(s.pids()) == 2 and not set(o.values()) & {0, *s.pids().values()},
+                     "two other workers")  # fmt: skip
+            wait_for(lambda: generations(s) == [1, 1] and ready(s) == 2, "both ready")
+            tap.equal(s.work()[0], 200, "workers that are replaced are the old program's")
+        tap.equal(s.logged("back_off"), [], "none of them failed")
+
+
+def ready(s):
+    return sum(w["state"] == "idle" for w in s.status()["workers"])
+
+
 def bad_generation_changes_nothing():
     with Supervisor(workers=2) as s:
         s.until()
@@ -150,6 +178,7 @@ def worker_killed_during_reload():
 tap.run(
     replaces_all_under_load,
     takes_the_program_on_disk,
+    respawns_take_their_own_generation,
     bad_generation_changes_nothing,
     slow_generation_is_given_up,
     second_is_remembered_once,

@@ -159,11 +159,17 @@ static int fill_model(struct wt_model *model, struct wt_mapping *mapping, const 
 
 int wt_model_open(struct wt_model *model, const char *path, const char *layout, struct wt_err *err)
 {
+    return wt_model_open_fd(model, -1, path, layout, err);
+}
+
+int wt_model_open_fd(struct wt_model *model, int fd, const char *path, const char *layout,
+                     struct wt_err *err)
+{
     *model = (struct wt_model){0};
     struct wt_mapping *mapping = calloc(1, sizeof(*mapping));
     if (mapping == NULL)
         return wt_fail(err, WT_ENOMEM, "%s: no memory to open it", path);
-    int code = wt_view_open(&mapping->view, path, err);
+    int code = wt_view_open_fd(&mapping->view, fd, path, err);
     if (code != WT_OK) {
         free(mapping);
         return code;

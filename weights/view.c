@@ -27,15 +27,11 @@ static int is_text(const char *field, size_t size)
     return field[0] != '\0' && memchr(field, '\0', size) != NULL;
 }
 
-static int map_file(struct wt_view *view, struct wt_err *err)
+static int map_descriptor(struct wt_view *view, int fd, struct wt_err *err)
 {
     struct stat st;
     int code = WT_OK;
-    int fd = open(view->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    if (fd < 0)
-        return wt_fail(err, WT_EIO, "%s: %s; a packed model is made by `resnet-pack pack`",
-                       view->path, strerror(errno));
     if (fstat(fd, &st) != 0) {
         code = wt_fail(err, WT_EIO, "%s: %s", view->path, strerror(errno));
     } else if (!S_ISREG(st.st_mode)) {
@@ -52,6 +48,17 @@ static int map_file(struct wt_view *view, struct wt_err *err)
             view->base = base;
         view->bytes = (uint64_t)st.st_size;
     }
+    return code;
+}
+
+static int map_file(struct wt_view *view, struct wt_err *err)
+{
+    int fd = open(view->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return wt_fail(err, WT_EIO, "%s: %s; a packed model is made by `resnet-pack pack`",
+                       view->path, strerror(errno));
+    int code = map_descriptor(view, fd, err);
     close(fd);
     return code;
 }
@@ -227,8 +234,13 @@ static int check_fields(const struct wt_view *view, struct wt_err *err)
 
 int wt_view_open(struct wt_view *view, const char *path, struct wt_err *err)
 {
+    return wt_view_open_fd(view, -1, path, err);
+}
+
+int wt_view_open_fd(struct wt_view *view, int fd, const char *path, struct wt_err *err)
+{
     *view = (struct wt_view){.path = path};
-    int code = map_file(view, err);
+    int code = fd < 0 ? map_file(view, err) : map_descriptor(view, fd, err);
     if (code != WT_OK)
         return code;
     view->header = (const struct wt_rnm_header *)view->base;

@@ -20,6 +20,9 @@ struct wt_view {
  * where the format allows, so that what the pointers above reach can be read without care. The
  * sections' bytes are not looked at. path is kept. Close in any case of success. */
 int wt_view_open(struct wt_view *view, const char *path, struct wt_err *err);
+/* The same of an open descriptor, which stays the caller's; path is for sentences. -1: opens path.
+ */
+int wt_view_open_fd(struct wt_view *view, int fd, const char *path, struct wt_err *err);
 void wt_view_close(struct wt_view *view);
 
 /* The section of that layout id, or NULL. */

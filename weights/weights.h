@@ -85,6 +85,10 @@ struct wt_model {
  * for `layout` (kn_plan_layout() names it). Nothing is copied but the tables. Errors: any of the
  * above. wt_model_close() unmaps; plans that use the weights must be gone by then. */
 int wt_model_open(struct wt_model *model, const char *path, const char *layout, struct wt_err *err);
+/* The same of an open descriptor, which stays the caller's; path is for sentences. -1: opens path.
+ */
+int wt_model_open_fd(struct wt_model *model, int fd, const char *path, const char *layout,
+                     struct wt_err *err);
 void wt_model_close(struct wt_model *model);
 
 /* Runs the golden self-test with the caller's plan: the structured input that the file names by its

@@ -9,7 +9,9 @@ slow SECONDS       becomes ready late
 crash SECONDS      becomes ready, then ends with SIGSEGV
 leave SECONDS      becomes ready, then ends with 0
 
-/sleep/SECONDS is answered after that long; the answer's body says who answered.
+/sleep/SECONDS is answered after that long, and so are /burn/SECONDS (of CPU time, without a tick)
+and /tick/SECONDS (with one every 20 ms); /crash ends with SIGSEGV; /flood/N writes N lines
+to the log. The answer's body says who answered.
 """
 
 import argparse
@@ -23,7 +25,11 @@ import sys
 import time
 
 IDLE, BUSY, DRAINING = 2, 3, 4
-STATE_AT = 16  # in struct fcgi_board_worker
+# in struct fcgi_board_worker
+STATE_AT, TICKS_AT, IDS_AT, STAGE_AT, ACCEPTED_AT, DEADLINE_AT, ATTEMPTS_AT = (
+    16, 32, 48, 348, 360, 376, 408,
+)  # fmt: skip
+INFER, LAYER = 4, 7
 POLLRDHUP = 0x2000
 EXIT_CONFIG = 78
 
@@ -73,11 +79,38 @@ def record(kind, request_id, content):
     return struct.pack(">BBHHBx", 1, kind, request_id, len(content), 0) + content
 
 
-def serve(connection, who):
+def crash():
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def obey(path, worker):
+    _, command, rest = (path + "//").split("/", 2)
+    rest = rest.strip("/")
+    if command == "crash":
+        crash()
+    elif command == "sleep":
+        time.sleep(float(rest))
+    elif command == "burn":
+        end = time.process_time() + float(rest)
+        while time.process_time() < end:
+            pass
+    elif command == "tick":
+        end = time.monotonic() + float(rest)
+        while time.monotonic() < end:
+            worker.add(TICKS_AT, 1)
+            time.sleep(0.02)
+    elif command == "flood":
+        for i in range(int(rest)):
+            os.write(2, f"event=flood who={worker.who} i={i}\n".encode())
+
+
+def serve(connection, worker):
     request_id, params, stdin = read_request(connection)
-    path = params.get("DOCUMENT_URI", "/")
-    if path.startswith("/sleep/"):
-        time.sleep(float(path[7:]))
+    nginx_id = params.get("REQUEST_ID", "")
+    worker.begin(params.get("HTTP_X_REQUEST_ID", nginx_id or "fake"), nginx_id)
+    obey(params.get("DOCUMENT_URI", "/"), worker)
+    who = worker.who
     body = f"{who} {stdin}\n".encode()
     head = f"Status: 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     answer = record(6, request_id, head + body) + record(6, request_id, b"")
@@ -88,6 +121,7 @@ class Worker:
     def __init__(self, options):
         self.who = f"{options.slot}.{options.generation}.{os.getpid()}"
         self.page = mmap.mmap(options.board_fd, 8192)
+        self.busy_fd = options.busy_fd
         self.leave_now = self.leave_when_empty = False
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "leave_now", True))
         signal.signal(signal.SIGUSR2, lambda *_: setattr(self, "leave_when_empty", True))
@@ -101,6 +135,20 @@ class Worker:
 
     def state(self, state):
         struct.pack_into("=I", self.page, STATE_AT, state)
+
+    def add(self, at, n):
+        struct.pack_into("=Q", self.page, at, struct.unpack_from("=Q", self.page, at)[0] + n)
+
+    def begin(self, request_id, nginx_id):
+        now_ns = time.monotonic_ns()
+        budget_ns = int(os.environ["RESNET_REQUEST_TIMEOUT"].removesuffix("ms")) * 1000000
+        struct.pack_into("=129s33s", self.page, IDS_AT, request_id.encode(), nginx_id.encode())
+        struct.pack_into("=Ii", self.page, STAGE_AT, INFER, LAYER)
+        struct.pack_into("=Q", self.page, ACCEPTED_AT, now_ns)
+        struct.pack_into("=Q", self.page, DEADLINE_AT, now_ns + budget_ns)
+        self.add(ATTEMPTS_AT, 1)
+        self.state(BUSY)
+        os.write(self.busy_fd, struct.pack("=Q", 1))
 
     def loop(self, end=None):
         poll = select.poll()
@@ -119,10 +167,9 @@ class Worker:
                     os.read(self.wake_fd, 64)
                 continue
             connection.setblocking(True)
-            self.state(BUSY)
             with connection:
                 try:
-                    serve(connection, self.who)
+                    serve(connection, self)
                 except (EOFError, OSError):
                     pass
             self.state(IDLE)
@@ -134,7 +181,7 @@ def main():
         print("model good")
         sys.exit(0)
     parser = argparse.ArgumentParser()
-    for name in ("slot", "generation", "ready-fd", "board-fd"):
+    for name in ("slot", "generation", "ready-fd", "board-fd", "busy-fd", "deaths-fd"):
         parser.add_argument("--" + name, type=int, required=True)
     options, _ = parser.parse_known_args()
     with open(os.environ["FAKE_DIR"] + "/mode", encoding="ascii") as file:
@@ -153,8 +200,7 @@ def main():
     os.close(options.ready_fd)
     worker.loop(time.monotonic() + seconds if mode in ("crash", "leave") else None)
     if mode == "crash":
-        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGSEGV)
+        crash()
 
 
 if __name__ == "__main__":

@@ -137,6 +137,45 @@ static void v1_mounted_from_below(void **state)
     assert_int_equal(fcgi_cpus_quota(root), 1);
 }
 
+static int64_t throttled(void)
+{
+    int fd = fcgi_cpus_throttle_open(root);
+    int64_t us = fcgi_cpus_throttled_us(fd);
+
+    if (fd >= 0)
+        close(fd);
+    return us;
+}
+
+static void throttled_by_the_tightest_quota(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/pod/box\n");
+    put("/proc/self/mountinfo", v2_mount);
+    assert_int_equal(throttled(), -1);
+    put("/sys/fs/cgroup/pod/box/cpu.stat", "usage_usec 9\nnr_throttled 7\nthrottled_usec 11\n");
+    put("/sys/fs/cgroup/pod/cpu.stat",
+        "usage_usec 9\nnr_throttled 7\nthrottled_usec 12345678901\n");
+    assert_int_equal(throttled(), 11);
+    put("/sys/fs/cgroup/pod/cpu.max", "50000 100000\n");
+    assert_int_equal(throttled(), 12345678901);
+    put("/sys/fs/cgroup/pod/box/cpu.max", "400000 100000\n");
+    assert_int_equal(throttled(), 12345678901);
+    put("/sys/fs/cgroup/pod/cpu.stat", "usage_usec 9\n"); /* no cpu controller there */
+    assert_int_equal(throttled(), -1);
+}
+
+static void v1_says_nanoseconds(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", v1_cgroup);
+    put("/proc/self/mountinfo",
+        "31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
+    put("/sys/fs/cgroup/cpu,cpuacct/docker/1/cpu.stat",
+        "nr_periods 10\nnr_throttled 2\nthrottled_time 1234567\n");
+    assert_int_equal(throttled(), 1234);
+}
+
 static void workers_fit_into_memory(void **state)
 {
     const int64_t mib = 1 << 20;
@@ -161,6 +200,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(v2_inside_a_container, make_root, remove_root),
         cmocka_unit_test_setup_teardown(v1, make_root, remove_root),
         cmocka_unit_test_setup_teardown(v1_mounted_from_below, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(throttled_by_the_tightest_quota, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(v1_says_nanoseconds, make_root, remove_root),
         cmocka_unit_test(workers_fit_into_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
