@@ -141,7 +141,7 @@ def time_is_up():
         tap.ok(" infer_ms=0.000 " in worker.request_line(request_id), "nothing was computed")
         answer = worker.predict(PHOTO, MSEC=f"{time.time() - 2:.3f}")
         queued = float(re.search(r"queue;dur=([\d.]+)", answer.headers["Server-Timing"])[1])
-        tap.ok(answer.status == 200 and queued >= 2000, "two seconds in the queue", queued)
+        tap.ok(answer.status == 200 and queued >= 1998, "two seconds in the queue", queued)
         for far in (-3600, 3600):
             answer = worker.predict(PHOTO, MSEC=f"{time.time() + far:.3f}")
             tap.ok("queue;dur=0.000" in answer.headers["Server-Timing"], f"clock {far} s away")
