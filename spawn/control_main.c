@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -38,8 +37,6 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-enum { NICE = -5 };
-
 static int serve(const struct fcgi_config *config)
 {
     static struct spawn_conns conns;
@@ -51,7 +48,7 @@ static int serve(const struct fcgi_config *config)
                                      "is started by resnet-spawn");
     if (spawn_pages_open(&pages, config->board_fd, text))
         return fail(FCGI_EXIT_CONFIG, text);
-    setpriority(PRIO_PROCESS, 0, NICE); /* where it is allowed */
+    spawn_self_hurry();
     spawn_self_start(&conns.scene.self);
     conns.scene.pages = &pages;
     if (gethostname(conns.scene.host, sizeof conns.scene.host - 1))

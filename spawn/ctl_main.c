@@ -17,7 +17,7 @@ enum { PROBE_MS = 5000, POLL_MS = 50 };
 static const char usage[] =
     "usage: resnet-ctl [options] COMMAND\n"
     "  health [live|ready|startup]  ask resnet-control; exit 0 if good, 1 if not\n"
-    "  status                       print /status, in full\n"
+    "  status                       print /status as the second listener shows it\n"
     "  reload                       replace all workers; exit 1 if the new ones cannot start\n"
     "  drain                        stop after the last request; wait for it\n\n";
 
@@ -43,11 +43,11 @@ static int complain(const struct fcgi_config *config)
     return FCGI_EXIT_TRY_LATER;
 }
 
-static int print(const struct fcgi_config *config, const char *path, int code_if_not_200)
+static int print(const struct fcgi_config *config, const char *path, int code_if_nobody)
 {
     struct fcgi_buffer body = {0};
     int status = get(config, path, &body);
-    int code = status == 200 ? EXIT_SUCCESS : code_if_not_200;
+    int code = status == 200 ? EXIT_SUCCESS : status < 0 ? code_if_nobody : EXIT_FAILURE;
 
     if (status < 0)
         complain(config);
@@ -187,7 +187,7 @@ static int run_command(const struct fcgi_config *config, int argc, char **argv)
     if (!strcmp(command, "health"))
         return run_health(config, argc, argv);
     if (!strcmp(command, "status") && argc == 1)
-        return print(config, "/status", EXIT_FAILURE);
+        return print(config, "/status", FCGI_EXIT_TRY_LATER);
     if (!strcmp(command, "reload") && argc == 1)
         return run_reload(config);
     if (!strcmp(command, "drain") && argc == 1)

@@ -3,10 +3,15 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <linux/sched.h>
+#include <linux/sched/types.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { NICE = -5, SLICE_NS = 100000 };
 
 static double read_clock(clockid_t clock)
 {
@@ -18,6 +23,20 @@ static double read_clock(clockid_t clock)
 void spawn_self_start(struct spawn_self *self)
 {
     self->start_s = read_clock(CLOCK_REALTIME);
+}
+
+/* A short slice is a near deadline: Linux 6.12 and later let a task that wakes up with one go
+ * before those that compute, and everybody may ask for it. The nice value, where it is allowed,
+ * does so on every kernel. */
+void spawn_self_hurry(void)
+{
+    struct sched_attr attr = {.size = sizeof attr};
+
+    setpriority(PRIO_PROCESS, 0, NICE);
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) || attr.sched_policy != SCHED_NORMAL)
+        return;
+    attr.sched_runtime = SLICE_NS;
+    syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
 static void read_memory(struct spawn_self_usage *usage)

@@ -1,4 +1,5 @@
-/* self.h: what resnet-control costs: the process_* metrics that every Prometheus client has. */
+/* self.h: resnet-control as a process: how soon it gets the CPU when it wakes up, and what it costs
+ * (the process_* metrics that every Prometheus client has). */
 #ifndef SPAWN_SELF_H
 #define SPAWN_SELF_H
 
@@ -13,6 +14,10 @@ struct spawn_self_usage {
     uint64_t rss_bytes, virtual_bytes; /* 0: cannot be told */
     int open_fds, max_fds;             /* -1: cannot be told */
 };
+
+/* Asks the kernel to let us go first: answers are short, and the workers' computing is long. What
+ * it does not grant costs only time. */
+void spawn_self_hurry(void);
 
 void spawn_self_start(struct spawn_self *self);
 struct spawn_self_usage spawn_self_usage(void);

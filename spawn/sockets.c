@@ -15,7 +15,7 @@
 
 #include "spawn/spawn.h"
 
-enum { FIRST_ACTIVATED_FD = 3, CONTROL_BACKLOG = 512 };
+enum { FIRST_ACTIVATED_FD = 3, CONTROL_BACKLOG = 2048 };
 
 static bool is_listening(int fd)
 {

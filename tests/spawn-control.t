@@ -60,9 +60,17 @@ def status_shapes():
         known = {"pid", "state", "request_id", "stage", "layer", "ms", "requests", "restarts",
                  "rss_bytes", "pss_bytes"}  # fmt: skip
         tap.ok(known <= set(full["workers"][0]), "internal: what each worker does", full)
+        known = {"generation", "model_sha256", "workers", "queue", "reload", "reason", "ends",
+                 "verdicts", "shed", "cpu_throttled_ms", "service_ms", "uptime_ms"}  # fmt: skip
+        tap.ok(known <= set(full), "and the service as a whole", full)
+        tap.equal(list(full["verdicts"]), ["running", "slow", "starved", "stuck"], "verdicts")
+        tap.equal(full["queue"], {"depth": 0, "age_ms": 0}, "an empty queue has no age")
         held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/1"}) for _ in range(5)]
         wait_for(lambda: s.status()["queue"]["depth"] == 3, "a queue of three")
         tap.ok(True, "two are served, three wait")
+        wait_for(lambda: s.status()["queue"]["age_ms"] > 0, "their age")
+        told = s.run("resnet-ctl", "status")
+        tap.equal((told.returncode, list(json.loads(told.stdout))), (0, list(full)), "resnet-ctl status")
         for connection in held:
             receive(connection)
 
