@@ -78,6 +78,9 @@ const struct kn_engine *kn_dispatch(const char *isa, const char *precision, stru
 const struct kn_algorithm *kn_dispatch_layer(const struct kn_engine *engine,
                                              const struct kn_layer *layer);
 
+/* work.c */
+void kn_work_of(const struct kn_engine *engine, const struct kn_layer *layer, struct kn_work *work);
+
 /* arena.c. Places every value of the network but the input in one block so that no two that are
  * alive together overlap. bytes: [n_values] sizes; offset: [n_values], multiples of KN_ALIGN.
  * A layer may write over its residual when no later layer reads that: then both have one offset.

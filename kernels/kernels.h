@@ -130,6 +130,16 @@ size_t kn_plan_bytes(const struct kn_plan *plan); /* arena and scratch, private 
 /* The algorithm that a layer runs with ("im2col+sgemm", "sgemm", "ref", ...). Static storage. */
 const char *kn_plan_algorithm(const struct kn_plan *plan, int layer);
 
+/* What a layer really does for one image with the plan's algorithm: Winograd multiplies less than
+ * kn_layer_macs() says, blocks that are filled up more. */
+struct kn_work {
+    int64_t macs;
+    int64_t weight_bytes; /* read */
+    int64_t value_bytes;  /* read and written: input, output, residual */
+};
+
+void kn_plan_work(const struct kn_plan *plan, int layer, struct kn_work *work);
+
 /* Called on the caller's thread before each layer and once after the last (layer == n_layers).
  * Returns how many threads the layer may use (clamped to 1..max_threads), or 0 to stop. An engine
  * that takes a batch image by image goes through the layers once for each. */

@@ -166,6 +166,11 @@ const char *kn_plan_algorithm(const struct kn_plan *plan, int layer)
     return plan->algorithm[layer]->name;
 }
 
+void kn_plan_work(const struct kn_plan *plan, int layer, struct kn_work *work)
+{
+    kn_work_of(plan->engine, &plan->net.layer[layer], work);
+}
+
 static float *value(const struct kn_plan *plan, int v)
 {
     return (float *)(void *)(plan->memory + plan->offset[v]);

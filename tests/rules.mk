@@ -26,3 +26,12 @@ draw-demo_ldlibs := -ljpeg -lm
 
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)
+
+#? bench        resnet-bench for every engine, as a page of Markdown in build/bench.md
+#? compare      ONNX Runtime and PyTorch beside resnet-bench, in one alternating run
+.PHONY: bench compare
+bench: $(O)/bin/resnet-bench
+	@BUILD=$(O) tests/bench/table | tee $(O)/bench.md
+
+compare: $(O)/bin/resnet-bench
+	@tests/baseline/compare

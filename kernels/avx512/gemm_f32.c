@@ -17,7 +17,7 @@
 enum {
     PIXELS = 14,
     SPLIT = 7,
-    NEAR = 12 /* inputs: how far ahead weights are brought from L2 into L1 */
+    NEAR = 8 /* inputs: how far ahead weights are brought from L2 into L1 */
 };
 
 #define INLINE static inline __attribute__((always_inline))

@@ -295,6 +295,11 @@ int main(int argc, char **argv)
     measure(&subject, &s, &result);
     double after = t_peak_gflops(avx2_only); /* a shared machine is not always as fast */
     result.peak_gflops = (after > before ? after : before) * s.threads;
+    if (s.layers) {
+        result.l2_gbs = t_peak_read_gbs((size_t)kn_cpu()->l2_bytes / 4);
+        result.l3_gbs = t_peak_read_gbs((size_t)kn_cpu()->l2_bytes * 3);
+        result.memory_gbs = t_peak_read_gbs((size_t)256 << 20);
+    }
     if (s.json)
         t_report_json(&result, s.layers);
     else

@@ -2,9 +2,71 @@
  * ports on any core so far, so what limits it is the units themselves. */
 #include "tests/bench/peak.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "kernels/kernels.h"
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#if defined(__x86_64__)
+
+/* Reads 512 bytes a round into registers that nobody looks at. bytes: a multiple of 512. */
+static void read_through(const unsigned char *x, size_t bytes)
+{
+    const unsigned char *end = x + bytes;
+    if (kn_cpu()->avx2)
+        for (; x < end; x += 512)
+            __asm__ volatile("vmovups (%0), %%ymm0\n\tvmovups 32(%0), %%ymm1\n\t"
+                             "vmovups 64(%0), %%ymm0\n\tvmovups 96(%0), %%ymm1\n\t"
+                             "vmovups 128(%0), %%ymm0\n\tvmovups 160(%0), %%ymm1\n\t"
+                             "vmovups 192(%0), %%ymm0\n\tvmovups 224(%0), %%ymm1\n\t"
+                             "vmovups 256(%0), %%ymm0\n\tvmovups 288(%0), %%ymm1\n\t"
+                             "vmovups 320(%0), %%ymm0\n\tvmovups 352(%0), %%ymm1\n\t"
+                             "vmovups 384(%0), %%ymm0\n\tvmovups 416(%0), %%ymm1\n\t"
+                             "vmovups 448(%0), %%ymm0\n\tvmovups 480(%0), %%ymm1\n\t"
+                             "vzeroupper"
+                             :
+                             : "r"(x)
+                             : "xmm0", "xmm1", "memory");
+}
+
+#else
+
+static void read_through(const unsigned char *x, size_t bytes)
+{
+    (void)x;
+    (void)bytes;
+}
+
+#endif
+
+double t_peak_read_gbs(size_t bytes)
+{
+    enum { LEAST_BYTES = 512 << 20, PASSES = 5 };
+    double best = 0;
+    bytes = bytes / 512 * 512;
+    unsigned char *x = kn_cpu()->avx2 && bytes > 0 ? aligned_alloc(64, bytes) : NULL;
+    if (x == NULL)
+        return 0;
+    memset(x, 1, bytes);
+    for (int i = 0; i < PASSES; i++) {
+        size_t times = LEAST_BYTES / bytes + 1;
+        double start = seconds();
+        for (size_t t = 0; t < times; t++)
+            read_through(x, bytes);
+        double gbs = (double)(bytes * times) / (seconds() - start) / 1e9;
+        best = gbs > best ? gbs : best;
+    }
+    free(x);
+    return best;
+}
 
 #if defined(__x86_64__)
 
@@ -34,13 +96,6 @@ static void loop_ymm(long rounds)
 static void loop_zmm(long rounds)
 {
     LOOP(EACH(ZMM));
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 double t_peak_gflops(int avx2_only)

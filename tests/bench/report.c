@@ -40,19 +40,48 @@ static double share(const struct t_result *r, double gflops)
     return r->peak_gflops > 0 ? 100 * gflops / r->peak_gflops : 0;
 }
 
+/* Operations really executed, and the least time that one core's units and memory allow for them:
+ * weights come from memory when all of them together are larger than L3, values from L3 when a
+ * layer's are larger than L2. Threads share the work, and memory's bandwidth with it. */
+static double bound_ms(const struct t_result *r, int layer, double *executed_gflop)
+{
+    const struct kn_net *net = kn_plan_net(r->plan);
+    struct kn_work work, other;
+    int64_t weights = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        kn_plan_work(r->plan, i, &other);
+        weights += other.weight_bytes;
+    }
+    kn_plan_work(r->plan, layer, &work);
+    *executed_gflop = 2e-9 * (double)work.macs * r->batch;
+    if (r->peak_gflops <= 0 || r->l2_gbs <= 0 || r->l3_gbs <= 0 || r->memory_gbs <= 0)
+        return 0;
+    double compute = *executed_gflop / r->peak_gflops;
+    double from = weights > kn_cpu()->l3_bytes ? r->memory_gbs : r->l3_gbs;
+    double values = work.value_bytes > kn_cpu()->l2_bytes ? r->l3_gbs : r->l2_gbs;
+    double moved = 1e-9 * r->batch / r->threads *
+                   ((double)work.weight_bytes / from + (double)work.value_bytes / values);
+    return 1e3 * (compute > moved ? compute : moved);
+}
+
 static void text_layers(const struct t_result *r)
 {
     const struct kn_net *net = kn_plan_net(r->plan);
-    printf("\n%-22s %-27s %-14s %8s %7s %8s %6s\n", "layer", "shape", "algorithm", "ms", "GFLOP",
-           "GFLOP/s", "peak");
+    printf("read bandwidth of one core: L2 %.0f, L3 %.0f, memory %.0f GB/s\n", r->l2_gbs, r->l3_gbs,
+           r->memory_gbs);
+    printf("\n%-22s %-27s %-15s %8s %7s %8s %8s %6s %6s\n", "layer", "shape", "algorithm", "ms",
+           "GFLOP", "executed", "GFLOP/s", "peak", "bound");
     for (int i = 0; i < net->n_layers; i++) {
         const struct kn_layer *l = &net->layer[i];
         char shape[64];
         snprintf(shape, sizeof shape, "%dx%dx%d>%dx%dx%d %dx%d/%d", l->ic, l->ih, l->iw, l->oc,
                  l->oh, l->ow, l->kh, l->kw, l->stride);
-        double work = gflop(r, l), gflops = rate(work, r->layer_ms[i]);
-        printf("%-22s %-27s %-14s %8.3f %7.3f %8.1f %5.1f%%\n", l->name, shape,
-               kn_plan_algorithm(r->plan, i), r->layer_ms[i], work, gflops, share(r, gflops));
+        double executed, least = bound_ms(r, i, &executed);
+        double gflops = rate(executed, r->layer_ms[i]);
+        double of_bound = r->layer_ms[i] > 0 ? 100 * least / r->layer_ms[i] : 0;
+        printf("%-22s %-27s %-15s %8.3f %7.3f %8.3f %8.1f %5.1f%% %5.1f%%\n", l->name, shape,
+               kn_plan_algorithm(r->plan, i), r->layer_ms[i], gflop(r, l), executed, gflops,
+               share(r, gflops), of_bound);
     }
 }
 
@@ -99,8 +128,10 @@ static void json_layers(const struct t_result *r)
         json_string("algorithm", kn_plan_algorithm(r->plan, i));
         printf("\"in\":[%d,%d,%d],\"out\":[%d,%d,%d],\"kernel\":[%d,%d],\"stride\":%d,", l->ic,
                l->ih, l->iw, l->oc, l->oh, l->ow, l->kh, l->kw, l->stride);
-        printf("\"median_ms\":%.4f,\"gflop\":%.5f,\"gflops\":%.2f,\"peak_percent\":%.2f}",
+        printf("\"median_ms\":%.4f,\"gflop\":%.5f,\"gflops\":%.2f,\"peak_percent\":%.2f,",
                r->layer_ms[i], work, gflops, share(r, gflops));
+        double executed, least = bound_ms(r, i, &executed);
+        printf("\"executed_gflop\":%.5f,\"bound_ms\":%.4f}", executed, least);
     }
     putchar(']');
 }

@@ -8,7 +8,8 @@ struct t_result {
     const struct kn_plan *plan;
     const char *precision;
     int threads, batch;
-    double peak_gflops; /* of the threads together; 0: not known */
+    double peak_gflops;                /* of the threads together; 0: not known */
+    double l2_gbs, l3_gbs, memory_gbs; /* read bandwidth of one core; 0: not measured */
     int n_runs;
     double min_ms, median_ms, p99_ms;
     double layer_ms[KN_MAX_LAYERS]; /* medians */

@@ -315,6 +315,30 @@ static void what_a_plan_says(void **state)
     forget();
 }
 
+/* Plain engines do what the definition says; Winograd multiplies less, filled-up blocks more. */
+static void what_a_layer_costs(void **state)
+{
+    (void)state;
+    const struct kn_engine *blas = kn_dispatch("blas", NULL, NULL);
+    const struct kn_engine *blocked = kn_dispatch("avx2", NULL, NULL);
+    struct kn_layer l = t_conv(32, 28, 28, 40, 3, 1, 1);
+    struct kn_work work;
+    l.in = 1;
+    kn_work_of(blas, &l, &work);
+    assert_int_equal(work.macs, kn_layer_macs(&l));
+    assert_int_equal(work.weight_bytes, 32 * 40 * 9 * 4);
+    assert_int_equal(work.value_bytes, (32 + 40) * 28 * 28 * 4);
+    if (blocked != NULL) {
+        kn_work_of(blocked, &l, &work);
+        assert_int_equal(work.macs, 7 * 7 * 36 * 32 * 48);
+        assert_int_equal(work.weight_bytes, 36 * 32 * 48 * 4);
+        assert_int_equal(work.value_bytes, (32 + 48) * 28 * 28 * 4);
+    }
+    l.op = KN_MAXPOOL;
+    kn_work_of(blas, &l, &work);
+    assert_int_equal(work.macs, 0);
+}
+
 static void openblas_is_serial(void **state)
 {
     (void)state;
@@ -394,6 +418,7 @@ int main(void)
         cmocka_unit_test(names),
         cmocka_unit_test(no_hole_in_the_table),
         cmocka_unit_test(what_a_plan_says),
+        cmocka_unit_test(what_a_layer_costs),
         cmocka_unit_test(openblas_is_serial),
         cmocka_unit_test(the_cpu),
         cmocka_unit_test(packing),
