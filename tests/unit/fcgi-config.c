@@ -77,7 +77,6 @@ static void defaults(void **state)
     assert_int_equal(config.exif, FCGI_AUTO);
     assert_int_equal(config.log_level, FCGI_LOG_INFO);
     assert_int_equal(config.log_json, 0);
-    assert_int_equal(config.sandbox, 1);
     assert_int_equal(config.board_fd, -1);
     assert_int_equal(config.ready_fd, -1);
     assert_int_equal(rest, 1);
