@@ -13,19 +13,25 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+static int is_avx2(const char *isa)
+{
+    return isa && !strcmp(isa, "avx2");
+}
+
 /* RESNET_ISA=avx2 or --isa avx2: OpenBLAS is lowered with the rest, so that a comparison is fair
- * and a test on this machine shows what the smaller one computes. */
+ * and a test on this machine shows what the smaller one computes. With both, RESNET_ISA=avx2 and
+ * --isa blas, it is OpenBLAS as it would be there. */
 static int is_lowered_to_avx2(int argc, char **argv)
 {
-    const char *isa = getenv("RESNET_ISA");
+    int lowered = is_avx2(getenv("RESNET_ISA"));
 
     for (int i = 1; i < argc; i++) {
         if (!strncmp(argv[i], "--isa=", 6))
-            isa = argv[i] + 6;
-        else if (!strcmp(argv[i], "--isa") && i + 1 < argc)
-            isa = argv[i + 1];
+            lowered |= is_avx2(argv[i] + 6);
+        else if (!strcmp(argv[i], "--isa"))
+            lowered |= is_avx2(argv[i + 1]); /* argv ends with a NULL */
     }
-    return isa && !strcmp(isa, "avx2");
+    return lowered;
 }
 
 static const char *core_for_this_cpu(int lowered)

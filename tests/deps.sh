@@ -3,7 +3,7 @@
 # Debian and its children: as root, else through `sudo -n`, else it prints the command and stops.
 # Looking takes a few milliseconds, so there is no stamp that could be wrong.
 #
-#   tests/deps.sh [--print] build|demo|check ...
+#   tests/deps.sh [--print] build|demo|check|bench|compare ...
 #   --print    only say what is missing; exit 1 if anything is
 #   --libfcgi  only see that libfcgi, where it is a package, has the fix of CVE-2025-23016
 set -eu
@@ -33,6 +33,12 @@ check program multiwatch                          multiwatch
 check program strace                              strace
 check program valgrind                            valgrind
 check header  cmocka.h                            libcmocka-dev
+bench program python3                             python3
+compare program node                              nodejs
+compare program npm                               npm
+compare python torch                              python3-torch
+compare python torchvision                        python3-torchvision
+compare python onnx                               python3-onnx
 LIST
 }
 
@@ -74,8 +80,17 @@ have_lib() {
     return 1
 }
 
+# By its place: to import torch takes seconds.
+have_python() {
+    for directory in /usr/lib/python3/dist-packages /usr/local/lib/python3*/dist-packages; do
+        [ ! -e "$directory/$1" ] || return 0
+    done
+    return 1
+}
+
 have() {
     case $1 in
+    python) have_python "$2" ;;
     program) command -v "$2" >/dev/null ;;
     header) have_header "$2" ;;
     lib) have_lib "$2" ;;
@@ -116,11 +131,11 @@ fi
 
 print=0
 [ "${1:-}" != --print ] || { print=1 && shift; }
-[ $# -gt 0 ] || die 64 "which set? build, demo, check"
+[ $# -gt 0 ] || die 64 "which set? build, demo, check, bench, compare"
 for set; do
     case $set in
-    build | demo | check) ;;
-    *) die 64 "no set '$set'; there are build, demo and check" ;;
+    build | demo | check | bench | compare) ;;
+    *) die 64 "no set '$set'; there are build, demo, check, bench and compare" ;;
     esac
 done
 

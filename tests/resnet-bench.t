@@ -30,6 +30,7 @@ def a_packed_model():
     tap.equal((found["arch"], found["batch"]), ("resnet50-w8", 2), "what was asked for")
     ordered = 0 < found["min_ms"] <= found["median_ms"] <= found["p99_ms"]
     tap.ok(ordered, "min <= median <= p99", found)
+    tap.ok(found["cpu_per_wall"] > 0, "threads that really ran", found)
     tap.ok(0 < found["gflops"] and found["peak_percent"] < 110, "a rate below the peak", found)
     layers = found["layers"]
     tap.equal((len(layers), layers[0]["layer"], layers[-1]["layer"]), (56, "conv1", "fc"), "layers")

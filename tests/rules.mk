@@ -27,11 +27,22 @@ draw-demo_ldlibs := -ljpeg -lm
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)
 
-#? bench        resnet-bench for every engine, as a page of Markdown in build/bench.md
-#? compare      ONNX Runtime and PyTorch beside resnet-bench, in one alternating run
-.PHONY: bench compare
-bench: $(O)/bin/resnet-bench
-	@BUILD=$(O) tests/bench/table | tee $(O)/bench.md
+# Measurements: nothing of `make check`, and nothing that it depends on.
+measure = BUILD=$(O) PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1
 
-compare: $(O)/bin/resnet-bench
-	@tests/baseline/compare
+.PHONY: bench compare
+bench:
+	@tests/deps.sh build bench
+	@$(again) all
+	@$(measure) python3 tests/bench/table.py --seconds $(or $(SECONDS),2)
+
+compare:
+	@tests/deps.sh build bench
+	@tests/deps.sh compare || echo 'going on without what is missing'
+	@$(again) all
+	@$(measure) python3 tests/baseline/compare.py --seconds $(or $(SECONDS),2) \
+	    --rounds $(or $(ROUNDS),3) $(if $(WEIGHTS),--weights $(abspath $(WEIGHTS))) \
+	    $(if $(filter 1,$(CHECK)),--check)
+
+#? bench        a table of speed: engines, threads, batches, layers (SECONDS=2)
+#? compare      ours beside ONNX Runtime and PyTorch (SECONDS=2 ROUNDS=3 WEIGHTS= CHECK=1)

@@ -233,11 +233,16 @@ static void close_subject(struct subject *subject)
     free(subject->logits);
 }
 
-static double now_ms(void)
+static double clock_ms(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static double now_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
 }
 
 static int tick(void *ctx, int layer)
@@ -272,9 +277,10 @@ static void measure(struct subject *subject, const struct settings *s, struct t_
 
     measure_once(subject, s, samples, 0); /* warms caches and page tables */
     int n = 0;
-    for (double end = now_ms() + s->seconds * 1e3;
-         n < MAX_RUNS && (n < MIN_RUNS || now_ms() < end);)
+    double start = now_ms(), cpu_start = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+    for (double end = start + s->seconds * 1e3; n < MAX_RUNS && (n < MIN_RUNS || now_ms() < end);)
         measure_once(subject, s, samples, n++);
+    result->cpu_per_wall = (clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu_start) / (now_ms() - start);
     for (int i = 0; i < subject->net.n_layers; i++)
         result->layer_ms[i] = t_median(samples + (size_t)(i + 1) * MAX_RUNS, n);
     t_result_times(result, samples, n);

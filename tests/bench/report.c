@@ -93,8 +93,8 @@ void t_report_text(const struct t_result *r, int layers)
            r->batch, r->precision, kn_plan_isa(r->plan), r->threads);
     printf("%s; OpenBLAS core %s; private memory %.1f MiB\n", kn_cpu()->brand, kn_blas_core(),
            (double)kn_plan_bytes(r->plan) / (1 << 20));
-    printf("forward pass: min %.2f ms, median %.2f ms, p99 %.2f ms of %d runs\n", r->min_ms,
-           r->median_ms, r->p99_ms, r->n_runs);
+    printf("forward pass: min %.2f ms, median %.2f ms, p99 %.2f ms of %d runs; CPU/wall %.2f\n",
+           r->min_ms, r->median_ms, r->p99_ms, r->n_runs, r->cpu_per_wall);
     printf("%.1f GFLOP/s", gflops);
     if (r->peak_gflops > 0)
         printf(", %.1f %% of the measured peak of %.1f", share(r, gflops), r->peak_gflops);
@@ -152,7 +152,7 @@ void t_report_json(const struct t_result *r, int layers)
            r->p99_ms);
     printf("\"gflop\":%.5f,\"gflops\":%.2f,\"peak_gflops\":%.2f,\"peak_percent\":%.2f,",
            gflop(r, NULL), gflops, r->peak_gflops, share(r, gflops));
-    printf("\"private_bytes\":%zu", kn_plan_bytes(r->plan));
+    printf("\"cpu_per_wall\":%.3f,\"private_bytes\":%zu", r->cpu_per_wall, kn_plan_bytes(r->plan));
     if (layers)
         json_layers(r);
     puts("}");

@@ -13,6 +13,7 @@ struct t_result {
     int n_runs;
     double min_ms, median_ms, p99_ms;
     double layer_ms[KN_MAX_LAYERS]; /* medians */
+    double cpu_per_wall;            /* threads that really ran; others' load lowers it */
 };
 
 /* Of n unsorted times; sorts them. */
