@@ -42,13 +42,13 @@ struct conv {
     int tiles;
     int panels, steps, weights_outer; /* steps: panels in pairs where the ISA takes two at once */
     size_t panel_floats;
+    const float *bias; /* whole panels, zeros where oc ends, the last panel twice */
 };
 
 /* One thread's share. */
 struct part {
     const struct conv *conv;
     struct kn_f32_tile tile;
-    float *bias;
     struct kn_ahead next;  /* what it will want in the next layer */
     ptrdiff_t y, residual; /* floats from job->y to this step's; from job->y to residual */
 };
@@ -104,28 +104,43 @@ static void list_tiles(struct conv *c)
     }
 }
 
-/* Room for as many tiles as any instruction set makes. */
-static size_t tiles_bytes(const struct kn_layer *l)
+static size_t bias_floats(const struct kn_layer *l)
 {
-    size_t in_a_row = (size_t)l->ow / MIN_PIXELS + 1;
-    return (size_t)l->oh * in_a_row * sizeof(struct spot);
+    return (size_t)(kn_blocked_blocks(l->oc) + 1) * BLOCK;
 }
 
-/* Step number `step`: its weights, bias and output blocks. */
-static void choose_step(struct part *part, int step)
+static void pad_bias(const struct kn_job *job, float *bias)
+{
+    size_t oc = (size_t)job->layer->oc, all = bias_floats(job->layer);
+
+    memcpy(bias, job->bias, oc * sizeof *bias);
+    memset(bias + oc, 0, (all - oc) * sizeof *bias);
+    memcpy(bias + all - BLOCK, bias + all - 2 * BLOCK, BLOCK * sizeof *bias);
+}
+
+/* Scratch begins with the bias and the list of tiles: room for as many as any instruction set
+ * makes. The offsets of the runs follow. */
+static size_t head_bytes(const struct kn_layer *l)
+{
+    size_t in_a_row = (size_t)l->ow / MIN_PIXELS + 1;
+    return bias_floats(l) * sizeof(float) + (size_t)l->oh * in_a_row * sizeof(struct spot);
+}
+
+static ptrdiff_t *runs_of(const struct kn_job *job)
+{
+    return (ptrdiff_t *)job->scratch + head_bytes(job->layer) / sizeof(ptrdiff_t);
+}
+
+/* Step number `step`: its weights, bias and output blocks. A last panel without a partner is
+ * computed twice. */
+static inline void choose_step(struct part *part, int step)
 {
     const struct conv *c = part->conv;
-    const struct kn_job *job = c->job;
-    int wide = job->engine->f32->panels, panel = step * wide;
-    int n = job->layer->oc - panel * BLOCK;
+    int wide = c->job->engine->f32->panels, panel = step * wide;
     int two = wide == 2 && panel + 1 < c->panels;
 
-    n = n < 2 * BLOCK ? n : 2 * BLOCK;
-    memset(part->bias, 0, 2 * BLOCK * sizeof *part->bias);
-    memcpy(part->bias, job->bias + panel * BLOCK, (size_t)n * sizeof *part->bias);
-    if (!two)
-        memcpy(part->bias + BLOCK, part->bias, BLOCK * sizeof *part->bias);
-    part->tile.w = (const float *)job->w + (size_t)panel * c->panel_floats;
+    part->tile.w = (const float *)c->job->w + (size_t)panel * c->panel_floats;
+    part->tile.bias = c->bias + panel * BLOCK;
     part->tile.w_panel = two ? (ptrdiff_t)c->panel_floats : 0;
     part->tile.y_block = two ? c->tile.y_block : 0;
     part->y = panel * c->tile.y_block;
@@ -187,11 +202,9 @@ static void run_pixels_outer(struct part *part, long from, long to)
 static void run_part(void *ctx, int thread, int threads)
 {
     const struct conv *c = ctx;
-    _Alignas(KN_ALIGN) float bias[2 * BLOCK];
-    struct part part = {.conv = c, .tile = c->tile, .bias = bias};
+    struct part part = {.conv = c, .tile = c->tile};
     long from, to;
 
-    part.tile.bias = bias;
     part.next = kn_ahead_next(c->job, thread, threads);
     part.residual = c->job->residual ? c->job->residual - c->job->y : 0;
     kn_threads_part((long)c->tiles * c->steps, thread, threads, &from, &to);
@@ -218,6 +231,9 @@ static void run(struct conv *c, int inputs)
     c->tile.a_pixel = c->x_pixel;
     c->tile.residual = job->residual;
     c->tile.low = l->relu ? 0 : -INFINITY;
+    pad_bias(job, job->scratch);
+    c->bias = job->scratch;
+    c->spots = (struct spot *)((float *)job->scratch + bias_floats(l));
     list_tiles(c);
     kn_threads_run(job->threads, job->width, run_part, c);
     kn_blocked_clear_halo(job->y, l, job->halo_y);
@@ -242,7 +258,7 @@ static int list_runs(const struct kn_job *job, ptrdiff_t *koff)
 size_t kn_f32_conv_scratch(const struct kn_layer *l, int threads)
 {
     (void)threads;
-    return tiles_bytes(l) +
+    return head_bytes(l) +
            (size_t)kn_blocked_blocks(l->ic) * (size_t)(l->kh * l->kw) * sizeof(ptrdiff_t);
 }
 
@@ -253,13 +269,12 @@ void kn_f32_conv(const struct kn_job *job)
     ptrdiff_t row = (l->iw + 2 * job->halo_x) * BLOCK;
     int edge = job->halo_x - l->pad;
 
-    ptrdiff_t *koff = (ptrdiff_t *)job->scratch + tiles_bytes(l) / sizeof *koff;
+    ptrdiff_t *koff = runs_of(job);
 
     assert(edge >= 0 && (l->stride == 1 || l->stride == 2));
     struct conv c = {
         .job = job,
         .kernel = l->stride == 1 ? ops->dense : ops->strided,
-        .spots = job->scratch,
         .x_row = l->stride * row,
         .x_pixel = l->stride * BLOCK,
         .tile = {.a = job->x + edge * (row + BLOCK), .koff = koff, .n_koff = list_runs(job, koff)},
@@ -282,7 +297,7 @@ static size_t padded_plane(const struct kn_layer *l)
 size_t kn_f32_stem_scratch(const struct kn_layer *l, int threads)
 {
     (void)threads;
-    return tiles_bytes(l) + (size_t)(l->ic * l->kh) * sizeof(ptrdiff_t) +
+    return head_bytes(l) + (size_t)(l->ic * l->kh) * sizeof(ptrdiff_t) +
            (size_t)l->ic * padded_plane(l) * sizeof(float);
 }
 
@@ -307,7 +322,7 @@ void kn_f32_stem(const struct kn_job *job)
     const struct kn_layer *l = job->layer;
     size_t plane = padded_plane(l), width = padded_width(l);
     size_t runs = (size_t)(l->ic * l->kh);
-    ptrdiff_t *koff = (ptrdiff_t *)job->scratch + tiles_bytes(l) / sizeof *koff;
+    ptrdiff_t *koff = runs_of(job);
     float *padded = (float *)(koff + runs);
 
     assert(l->stride == 2);
@@ -318,7 +333,6 @@ void kn_f32_stem(const struct kn_job *job)
     struct conv c = {
         .job = job,
         .kernel = job->engine->f32->stem,
-        .spots = job->scratch,
         .x_row = l->stride * (ptrdiff_t)width,
         .x_pixel = l->stride,
         .tile = {.a = padded, .koff = koff, .n_koff = (int)runs},

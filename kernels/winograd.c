@@ -47,22 +47,22 @@ static int divide_up(int a, int b)
     return (a + b - 1) / b;
 }
 
-/* Equal groups; as many as four threads can share evenly when there are more than that. */
-static void plan_groups(struct winograd *g, const struct kn_layer *l, int pixels)
+/* Equal groups, as many as the threads can share evenly when there are more than threads. */
+static void plan_groups(struct winograd *g, const struct kn_layer *l, int pixels, int width)
 {
     g->across = divide_up(l->ow, g->size);
     g->tiles = g->across * divide_up(l->oh, g->size);
     g->groups = divide_up(g->tiles, pixels);
-    if (g->groups > 4)
-        g->groups = divide_up(g->groups, 4) * 4;
+    if (g->groups > width)
+        g->groups = divide_up(g->groups, width) * width;
     g->most = divide_up(g->tiles, g->groups);
 }
 
-static void plan(struct winograd *g, const struct kn_layer *l, int size, int pixels)
+static void plan(struct winograd *g, const struct kn_layer *l, int size, int pixels, int width)
 {
     g->size = size;
     g->points = (size + 2) * (size + 2);
-    plan_groups(g, l, pixels);
+    plan_groups(g, l, pixels, width);
     g->blocks = kn_blocked_blocks(l->ic);
     g->panels = kn_blocked_blocks(l->oc);
     g->v_point = (ptrdiff_t)g->blocks * g->most * BLOCK + SKEW;
@@ -72,18 +72,20 @@ static void plan(struct winograd *g, const struct kn_layer *l, int size, int pix
     g->all_at_once = bytes > (size_t)kn_cpu()->l2_bytes / 2;
 }
 
-/* Scratch: koff, v, m of each thread. The group sizes differ by ISA: room for the largest. */
+/* Scratch: koff, v, m of each thread. The groups' sizes differ with the instruction set and the
+ * number of threads: room for the largest. */
 static size_t scratch_bytes(const struct kn_layer *l, int size, int threads)
 {
     struct winograd g;
     size_t most = 0;
 
-    for (int pixels = 6; pixels <= KN_F32_MAX_PIXELS; pixels++) {
-        plan(&g, l, size, pixels);
-        size_t v = (size_t)g.v_group * (size_t)(g.all_at_once ? g.groups : threads);
-        size_t m = (size_t)(g.points * g.m_point) * (size_t)threads;
-        most = v + m > most ? v + m : most;
-    }
+    for (int pixels = 6; pixels <= KN_F32_MAX_PIXELS; pixels++)
+        for (int width = 1; width <= threads; width++) {
+            plan(&g, l, size, pixels, width);
+            size_t v = (size_t)g.v_group * (size_t)(g.all_at_once ? g.groups : width);
+            size_t m = (size_t)(g.points * g.m_point) * (size_t)width;
+            most = v + m > most ? v + m : most;
+        }
     return (size_t)(g.blocks + BLOCK) * sizeof *g.koff + most * sizeof(float);
 }
 
@@ -306,7 +308,7 @@ static void run(const struct kn_job *job, int size)
     struct winograd g = {.job = job, .ops = ops};
 
     assert(job->halo_x >= 1);
-    plan(&g, job->layer, size, ops->pixels);
+    plan(&g, job->layer, size, ops->pixels, job->width);
     g.in = ops->winograd_in[size / 4];
     g.out = ops->winograd_out[size / 4];
     g.steps = divide_up(g.panels, ops->panels);

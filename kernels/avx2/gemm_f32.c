@@ -11,7 +11,10 @@
 
 #include "kernels/avx2/f32.h"
 
-enum { PIXELS = 6 };
+enum {
+    PIXELS = 6,
+    NEAR = 16 /* inputs: how far ahead weights are brought from L2 into L1 */
+};
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -71,6 +74,7 @@ INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int run, c
 #pragma GCC unroll 7
             for (int j = 0; j < unroll; j++) {
                 int k = u + j;
+                _mm_prefetch(w + 16 * (j + NEAR), _MM_HINT_T0);
                 __m256 x0 = _mm256_load_ps(w + 16 * j), x1 = _mm256_load_ps(w + 16 * j + 8);
                 EACH(MULTIPLY_ADD)
             }
