@@ -20,6 +20,7 @@ enum {
     SLOW_MS = 30000,  /* the heartbeat that killed busy workers elsewhere */
     PERIOD_MS = 500,  /* between two looks, at most */
     LEAST_MS = 20,    /* and at least */
+    LATE_MS = 1000,   /* the longest period of a CPU quota: we wait for it as the workers do */
     MOST_THREADS = 8, /* of a request, each burning CPU time */
 };
 
@@ -86,7 +87,8 @@ static int64_t cpu_time_ns(pid_t pid)
     return (int64_t)used.tv_sec * 1000 * MS_NS + used.tv_nsec;
 }
 
-/* Time in which we did not look either (a stopped or throttled machine) is not held against it. */
+/* passed_ns: since the last look. A machine that stood still is not held against the worker: it is
+ * LATE_MS past the period at most. */
 static void follow(struct spawn *s, struct spawn_worker *worker, int64_t cpu_ns, int64_t passed_ns)
 {
     struct spawn_watch *watch = &worker->watch;
@@ -180,7 +182,8 @@ void spawn_watchdog_step(struct spawn *s, int64_t now_ns)
         s->board->throttled_us = (uint64_t)throttled_us;
     while (read(watchdog->busy_fd, &count, sizeof count) == sizeof count)
         ;
-    int64_t passed_ns = spawn_min_ns(now_ns - watchdog->seen_ns, 2 * watchdog->period_ns);
+    int64_t most_ns = watchdog->period_ns + LATE_MS * MS_NS;
+    int64_t passed_ns = spawn_min_ns(now_ns - watchdog->seen_ns, most_ns);
     for (int slot = 0; slot < s->n_slots; slot++) {
         const struct spawn_worker *worker = &s->workers[slot];
         if (!worker->pid || worker->doomed || worker->page->state != FCGI_WORKER_BUSY)

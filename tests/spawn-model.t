@@ -58,6 +58,8 @@ def bad_at_a_reload(directory):
     with Service(workers=2, model=model) as service:
         expected = service.post(PICTURE).json()["predictions"]
         before = service.workers()
+        with open(f"/proc/{before[0]}/comm", encoding="ascii") as file:
+            tap.equal(file.read(), "resnet-fcgi\n", "started by descriptor, known by name")
         corrupt(small_model(), model)
         result = subprocess.run(
             [program("resnet-ctl"), "reload"], env=clean_environment(**service.environment),
