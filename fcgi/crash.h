@@ -3,12 +3,14 @@
 #ifndef FCGI_CRASH_H
 #define FCGI_CRASH_H
 
+#include "fcgi/deaths.h"
 #include "fcgi/scoreboard.h"
 #include "kernels/kernels.h"
 
-/* Call once everything is loaded: the first backtrace opens a file, and is made here. Both stay the
- * caller's until the process ends. */
-void fcgi_crash_watch(const struct fcgi_board_worker *board, const struct kn_net *net);
+/* Call once everything is loaded: the first backtrace opens a file, and is made here. All stay the
+ * caller's until the process ends. deaths NULL: nobody keeps them. */
+void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
+                      const struct fcgi_deaths *deaths);
 
 /* Back to the signals' default actions. */
 void fcgi_crash_unwatch(void);

@@ -7,6 +7,7 @@
 #ifndef FCGI_DEATHS_H
 #define FCGI_DEATHS_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -16,7 +17,10 @@ enum {
     FCGI_DEATHS_VERSION = 1,
     FCGI_DEATHS_LIMIT = 2, /* a request that took so many workers along is not computed again */
 };
-#define FCGI_DEATHS_MAGIC 0x68747264u /* "drth" */
+/* What the supervisor is sent when a worker is about to die of its request. Ignored by default, so
+ * that an older supervisor survives it. */
+#define FCGI_DEATHS_SIGNAL SIGURG
+#define FCGI_DEATHS_MAGIC  0x68747264u /* "drth" */
 
 struct fcgi_death {
     char nginx_id[33]; /* keyed on what a client cannot forge */

@@ -63,8 +63,13 @@ enum fcgi_cancel {
         FCGI_N_CANCELS
 };
 
+/* A worker that crashes on a request says so and waits, shortly, until its death is in the ring
+ * (deaths.h): when its connection closes, the web server tries again at once. */
+enum fcgi_crash_state { FCGI_CRASH_NONE, FCGI_CRASH_SAID, FCGI_CRASH_RECORDED };
+
 struct fcgi_board_worker {
-    uint32_t magic, version, slot, reserved;
+    uint32_t magic, version, slot;
+    _Atomic uint32_t crash; /* enum fcgi_crash_state */
     _Atomic uint32_t state; /* enum fcgi_worker_state */
     _Atomic uint32_t generation;
     _Atomic int32_t pid;

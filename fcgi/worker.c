@@ -155,7 +155,7 @@ static void describe(struct fcgi_worker *worker)
 /* What would open a file or allocate at its first use does so now. */
 static void warm_up(struct fcgi_worker *worker)
 {
-    fcgi_crash_watch(worker->board, &worker->classifier.model.net);
+    fcgi_crash_watch(worker->board, &worker->classifier.model.net, worker->deaths);
     if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
         worker->id_seed = fcgi_scoreboard_now_ns();
     fcgi_memory_open(&worker->memory);

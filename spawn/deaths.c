@@ -57,10 +57,24 @@ void spawn_deaths_record(struct spawn *s, int slot)
     const struct spawn_worker *worker = &s->workers[slot];
     struct fcgi_board_request request;
 
-    if (worker->page->state != FCGI_WORKER_BUSY ||
+    if (worker->page->state != FCGI_WORKER_BUSY || worker->page->crash == FCGI_CRASH_RECORDED ||
         !fcgi_scoreboard_request(worker->page, &request) || !request.nginx_id[0])
         return;
     fcgi_log(FCGI_LOG_ERROR, "death", "slot=%d worker_pid=%d request_id=%s nginx_id=%s count=%u",
              slot, (int)worker->pid, request.request_id, request.nginx_id,
              spawn_deaths_add(s->deaths, request.nginx_id));
+}
+
+/* It waits for this with its connection still open. */
+void spawn_deaths_hear(struct spawn *s)
+{
+    for (int slot = 0; slot < s->n_slots; slot++) {
+        struct spawn_worker *worker = &s->workers[slot];
+
+        if (!worker->pid || worker->page->crash != FCGI_CRASH_SAID)
+            continue;
+        if (!worker->doomed)
+            spawn_deaths_record(s, slot);
+        atomic_store(&worker->page->crash, FCGI_CRASH_RECORDED);
+    }
 }

@@ -266,6 +266,8 @@ void spawn_deaths_close(struct spawn *s);
 unsigned spawn_deaths_add(struct fcgi_deaths *deaths, const char *nginx_id);
 /* Records the request that the worker was busy with, if it was. */
 void spawn_deaths_record(struct spawn *s, int slot);
+/* A worker said that it crashes. */
+void spawn_deaths_hear(struct spawn *s);
 
 /* ---- reload.c ------------------------------------------------------------------------------- */
 

@@ -58,6 +58,7 @@ static void open_page(const struct spawn_worker *worker, int64_t now_ns)
 {
     worker->page->generation = (uint32_t)worker->generation;
     worker->page->start_ns = (uint64_t)now_ns;
+    worker->page->crash = FCGI_CRASH_NONE;
     worker->page->state = FCGI_WORKER_STARTING;
 }
 

@@ -59,7 +59,7 @@ static int death_of(void (*crash)(void), int json)
         setrlimit(RLIMIT_CORE, &none);
         dup2(ends[1], STDERR_FILENO);
         fcgi_log_setup("test", 0, 1, FCGI_LOG_ERROR, json);
-        fcgi_crash_watch(board, &net);
+        fcgi_crash_watch(board, &net, NULL);
         crash();
         _exit(0);
     }
