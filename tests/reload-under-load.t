@@ -10,7 +10,7 @@ import time
 
 import tap
 from load import Load, known
-from service import NGINX, Service, clean_environment, program, small_model, until
+from service import NGINX, Service, clean_environment, damaged_model, program, small_model, until
 
 RACE = "broken: closed between two requests"
 
@@ -66,11 +66,8 @@ def broken_model():
     service.environment["RESNET_MODEL"] = model
     with service:
         pictures, workers = known(service), service.workers()
-        with open(small_model(), "rb") as file:
-            data = bytearray(file.read())
-        data[len(data) // 2] ^= 0xFF
         with open(model + ".new", "wb") as file:
-            file.write(data)
+            file.write(damaged_model())
         with Load(service, pictures) as load:
             os.rename(model + ".new", model)
             ctl = [program("resnet-ctl"), "reload"]

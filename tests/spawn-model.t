@@ -9,19 +9,15 @@ import tempfile
 
 import draw
 import tap
-from service import Service, clean_environment, program, small_model, until
+from service import Service, clean_environment, damaged_model, program, small_model, until
 
 PICTURE = draw.jpeg()
 
 
-def corrupt(path, copy):
-    with open(path, "rb") as file:
-        data = bytearray(file.read())
-    for at in range(len(data) // 2, len(data) // 2 + 4096):
-        data[at] ^= 0x55
-    with open(copy + ".new", "wb") as file:
-        file.write(data)
-    os.rename(copy + ".new", copy)
+def corrupt(path):
+    with open(path + ".new", "wb") as file:
+        file.write(damaged_model())
+    os.rename(path + ".new", path)
 
 
 def run(*command, **environment):
@@ -36,7 +32,7 @@ def bad_from_the_start(directory):
     where = {"RESNET_MODEL": model, "RESNET_RUN_DIR": run_dir, "RESNET_WORKERS": 2}
     for name, make in (
         ("no model", lambda: None),
-        ("a corrupt model", lambda: corrupt(small_model(), model)),
+        ("a corrupt model", lambda: corrupt(model)),
         ("an empty model", lambda: open(model, "wb").close()),
     ):
         make()
@@ -60,7 +56,7 @@ def bad_at_a_reload(directory):
         before = service.workers()
         with open(f"/proc/{before[0]}/comm", encoding="ascii") as file:
             tap.equal(file.read(), "resnet-fcgi\n", "started by descriptor, known by name")
-        corrupt(small_model(), model)
+        corrupt(model)
         result = subprocess.run(
             [program("resnet-ctl"), "reload"], env=clean_environment(**service.environment),
             capture_output=True, text=True, timeout=60, check=False,
