@@ -230,11 +230,23 @@ static int take(struct fcgi_accept *accept, uint64_t *accepted_ns)
     return WAIT;
 }
 
+/* With a queue that is not empty a worker is never idle, not even between two requests. */
+static int wait_for_event(struct fcgi_accept *accept)
+{
+    struct epoll_event event;
+    int n = epoll_wait(accept->epoll_fd, &event, 1, 0);
+
+    if (n != 0 || accept->leaves_when_empty)
+        return n;
+    if (accept->busy)
+        atomic_store_explicit(accept->busy, 0, memory_order_relaxed);
+    return epoll_wait(accept->epoll_fd, &event, 1, -1);
+}
+
 int fcgi_accept_next(struct fcgi_accept *accept, uint64_t *accepted_ns)
 {
     for (;;) {
-        struct epoll_event event;
-        int n = epoll_wait(accept->epoll_fd, &event, 1, accept->leaves_when_empty ? 0 : -1);
+        int n = wait_for_event(accept);
         if (n < 0 && errno != EINTR)
             nap(errno);
         if (fcgi_accept_must_leave(accept))

@@ -7,6 +7,7 @@
 #ifndef FCGI_ACCEPT_H
 #define FCGI_ACCEPT_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* How long a peer may take to send its parameters, and the longest silence while it sends a body or
@@ -20,6 +21,7 @@ struct fcgi_accept {
     int timeout_ms;
     int leaves;            /* TERM, QUIT, INT or USR1 came */
     int leaves_when_empty; /* USR2 came */
+    _Atomic uint8_t *busy; /* NULL, or the caller's: cleared when there is nothing but to wait */
     uint8_t *head;         /* [FCGI_RECORDS_MAX_HEAD] looked at, not taken, from a connection */
 };
 

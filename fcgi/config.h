@@ -35,7 +35,8 @@ struct fcgi_config {
     int help, version, test;
 
     /* not for people: set by resnet-spawn on the command line of what it starts; -1: not given */
-    int slot, generation, ready_fd, board_fd, ask_fd, shed_fd, busy_fd, deaths_fd, model_fd;
+    int slot, generation, ready_fd, board_fd, ask_fd, shed_fd, busy_fd, deaths_fd, model_fd,
+        crew_fd;
 };
 
 /* Which programs an option belongs to; --help prints only a program's own, and a variable of

@@ -84,6 +84,7 @@ const struct fcgi_option fcgi_config_options[] = {
     {"busy-fd", INT, FCGI_FOR_WORKER, AT(busy_fd), "-1", -1, FD_MAX, 0, 0, 0},
     {"deaths-fd", INT, FCGI_FOR_WORKER, AT(deaths_fd), "-1", -1, FD_MAX, 0, 0, 0},
     {"model-fd", INT, FCGI_FOR_WORKER, AT(model_fd), "-1", -1, FD_MAX, 0, 0, 0},
+    {"crew-fd", INT, FCGI_FOR_WORKER, AT(crew_fd), "-1", -1, FD_MAX, 0, 0, 0},
     {"test", SWITCH, WORKER, AT(test), 0, 0, 0, 0,
      "t", "check configuration and model, start nothing"},
     {"help", SWITCH, EVERY, AT(help), 0, 0, 0, 0, "h", "print this"},

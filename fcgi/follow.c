@@ -47,6 +47,11 @@ int fcgi_follow_tick(void *ctx, struct fcgi_err *err)
     return 0;
 }
 
+int fcgi_follow_threads(const struct fcgi_worker *worker)
+{
+    return fcgi_crew_threads(worker->crew, worker->config->slot, worker->cores, worker->threads);
+}
+
 int fcgi_follow_between(void *ctx, int layer)
 {
     struct fcgi_worker *worker = ctx;
@@ -62,5 +67,5 @@ int fcgi_follow_between(void *ctx, int layer)
     fcgi_faults_layer(layer);
     if (!may_go_on(worker, now_ns, "while the network ran"))
         return 0;
-    return worker->threads;
+    return fcgi_follow_threads(worker);
 }

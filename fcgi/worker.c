@@ -60,13 +60,38 @@ static int open_deaths(struct fcgi_worker *worker, char text[512])
     return FCGI_EXIT_USAGE;
 }
 
+/* One that loads computes as well: it counts as busy until it first waits for a request. */
+static int open_crew(struct fcgi_worker *worker, char text[512])
+{
+    const struct fcgi_config *config = worker->config;
+
+    worker->cores = fcgi_cpus_usable("");
+    worker->threads = worker->cores < KN_MAX_THREADS ? worker->cores : KN_MAX_THREADS;
+    if (config->threads != FCGI_AUTO)
+        worker->threads = config->threads;
+    else if (config->crew_fd < 0) /* several that do not know of each other must not share */
+        worker->threads = 1;
+    if (config->crew_fd < 0)
+        return 0;
+    worker->crew = fcgi_crew_map(config->crew_fd);
+    close(config->crew_fd);
+    if (!worker->crew) {
+        snprintf(text, 512, "--crew-fd is not a page of this version: %s", strerror(errno));
+        return FCGI_EXIT_USAGE;
+    }
+    fcgi_crew_set(worker->crew, config->slot, 1);
+    if (config->slot >= 0)
+        worker->accept.busy = &worker->crew->busy[config->slot];
+    return 0;
+}
+
 /* The self-test's run counts as progress too, but nothing bounds it. */
 static int tick_loading(void *ctx, int layer)
 {
     struct fcgi_worker *worker = ctx;
 
     fcgi_scoreboard_tick(worker->board, layer);
-    return worker->threads;
+    return fcgi_follow_threads(worker);
 }
 
 static int open_model(struct fcgi_worker *worker, char text[512])
@@ -81,7 +106,6 @@ static int open_model(struct fcgi_worker *worker, char text[512])
         snprintf(text, 512, "no memory for the network");
         return FCGI_EXIT_TRY_LATER;
     }
-    worker->threads = config->threads == FCGI_AUTO ? 1 : config->threads;
     struct fcgi_classifier_options options = {
         .path = config->model,
         .model_fd = config->model_fd,
@@ -179,6 +203,8 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     if (!code)
         code = open_deaths(worker, text);
     if (!code)
+        code = open_crew(worker, text);
+    if (!code)
         code = open_model(worker, text);
     if (!code)
         code = open_predictor(worker, text);
@@ -204,6 +230,7 @@ void fcgi_worker_close(struct fcgi_worker *worker)
     fcgi_input_close(&worker->input);
     free(worker->predictor.top);
     fcgi_classifier_close(&worker->classifier);
+    fcgi_crew_unmap(worker->crew);
     fcgi_deaths_unmap(worker->deaths);
     fcgi_scoreboard_unmap(worker->board);
     fcgi_accept_close(&worker->accept);
@@ -404,6 +431,7 @@ static void serve(struct fcgi_worker *worker, int fd, uint64_t accepted_ns)
         return;
     worker->served++;
     fcgi_scoreboard_begin(worker->board, accepted_ns);
+    fcgi_crew_set(worker->crew, worker->config->slot, 1);
     tell_busy(worker);
     parse(worker);
     if (job->err.code == FCGI_E_OK)

@@ -13,6 +13,7 @@
 
 #include "fcgi/accept.h"
 #include "fcgi/config.h"
+#include "fcgi/crew.h"
 #include "fcgi/deaths.h"
 #include "fcgi/input.h"
 #include "fcgi/memory.h"
@@ -44,6 +45,7 @@ struct fcgi_worker {
     struct fcgi_predictor predictor;
     struct fcgi_board_worker *board;
     struct fcgi_deaths *deaths; /* NULL: nobody keeps them */
+    struct fcgi_crew *crew;     /* NULL: nobody else is known of */
     struct fcgi_accept accept;
     FCGX_Request fcgx;
     struct fcgi_input input;
@@ -52,6 +54,7 @@ struct fcgi_worker {
     struct fcgi_job job;
     int alone;   /* 1: no supervisor; answers /health itself */
     int threads; /* most of one request */
+    int cores;   /* usable, for all workers together */
     char served_by[96];
     char model_id[13];     /* first 12 hex digits of the model's SHA-256 */
     uint64_t id_seed;      /* of ids for requests that bring none */
@@ -88,6 +91,9 @@ int fcgi_recycle_due(struct fcgi_worker *worker);
 
 int fcgi_follow_tick(void *ctx, struct fcgi_err *err);
 int fcgi_follow_between(void *ctx, int layer);
+
+/* How many threads the next layer may use, as busy as the other workers are now. */
+int fcgi_follow_threads(const struct fcgi_worker *worker);
 
 /* 1, with the job's err CANCELLED, when nobody waits for the answer any more. where: "while ..." */
 int fcgi_follow_hung_up(struct fcgi_worker *worker, const char *where);

@@ -56,6 +56,15 @@ static int open_control(struct spawn *s)
     return 0;
 }
 
+static int open_crew(struct spawn *s)
+{
+    s->crew_fd = fcgi_crew_create(s->n_slots);
+    if (s->crew_fd < 0)
+        return -1;
+    s->crew = fcgi_crew_map(s->crew_fd);
+    return s->crew ? 0 : -1;
+}
+
 int spawn_board_open(struct spawn *s)
 {
     s->n_slots = 2 * s->n_workers + 2;
@@ -76,7 +85,7 @@ int spawn_board_open(struct spawn *s)
     for (int slot = 0; slot < s->n_slots; slot++)
         if (open_slot(s, slot))
             return -1;
-    return open_control(s);
+    return open_control(s) || open_crew(s) ? -1 : 0;
 }
 
 void spawn_board_close(struct spawn *s)
@@ -89,6 +98,9 @@ void spawn_board_close(struct spawn *s)
     free(s->workers);
     if (s->control.page_fd > 0)
         close(s->control.page_fd);
+    fcgi_crew_unmap(s->crew);
+    if (s->crew_fd > 0)
+        close(s->crew_fd);
     fcgi_scoreboard_unmap(s->board);
     if (s->board_fd > 0)
         close(s->board_fd);

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "fcgi/config.h"
+#include "fcgi/crew.h"
 #include "fcgi/deaths.h"
 #include "fcgi/scoreboard.h"
 
@@ -148,6 +149,8 @@ struct spawn {
 
     struct fcgi_deaths *deaths;
     int deaths_fd;
+    struct fcgi_crew *crew;
+    int crew_fd;
     struct spawn_watchdog watchdog;
 
     struct spawn_reload reload;

@@ -71,7 +71,7 @@ static void close_page(const struct spawn_worker *worker)
 }
 
 /* ARGUMENTS pairs of a flag and a number. */
-enum { ARGUMENTS = 7 };
+enum { ARGUMENTS = 8 };
 struct arguments {
     int n, n_fds;
     int fds[ARGUMENTS];
@@ -106,6 +106,7 @@ static pid_t exec_worker(const struct spawn *s, int slot, int ready_fd)
     add_descriptor(&a, "--board-fd", worker->page_fd);
     add_descriptor(&a, "--busy-fd", s->watchdog.busy_fd);
     add_descriptor(&a, "--deaths-fd", s->deaths_fd);
+    add_descriptor(&a, "--crew-fd", s->crew_fd);
     if (held->model_fd >= 0)
         add_descriptor(&a, "--model-fd", held->model_fd);
     struct spawn_process process = {.program_fd = held->program_fd,
@@ -300,6 +301,7 @@ static void ended(struct spawn *s, int slot, int status)
     if (end == FCGI_END_CRASHED)
         spawn_deaths_record(s, slot);
     close_page(worker);
+    fcgi_crew_set(s->crew, slot, 0);
     worker->pid = 0;
     if (slot == s->reload.candidate) {
         vacate(worker);

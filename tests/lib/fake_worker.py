@@ -181,7 +181,8 @@ def main():
         print("model good")
         sys.exit(0)
     parser = argparse.ArgumentParser()
-    for name in ("slot", "generation", "ready-fd", "board-fd", "busy-fd", "deaths-fd"):
+    for name in ("slot", "generation", "ready-fd", "board-fd", "busy-fd", "deaths-fd",
+                 "crew-fd"):
         parser.add_argument("--" + name, type=int, required=True)
     options, _ = parser.parse_known_args()
     with open(os.environ["FAKE_DIR"] + "/mode", encoding="ascii") as file:
