@@ -18,6 +18,12 @@ resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c net
 resnet-bench_libs   := libfcgi-app.a libweights.a libkernels.a
 resnet-bench_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 
+# Clients that cost little, for make bench-http.
+test_programs += http-load
+http-load_src    := tests/bench/http_load.c
+http-load_libs   :=
+http-load_ldlibs := -lpthread
+
 # Draws tests/fixtures/demo.jpg, which make demo classifies.
 test_programs += draw-demo
 draw-demo_src    := tests/fixtures/draw_demo.c
@@ -30,11 +36,19 @@ tests: $(test_programs:%=$(O)/tests/%)
 # Measurements: nothing of `make check`, and nothing that it depends on.
 measure = BUILD=$(O) PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: bench compare
+.PHONY: bench bench-programs bench-http compare
+bench-programs: $(O)/tests/http-load
+
 bench:
 	@tests/deps.sh build bench
 	@$(again) all
 	@$(measure) python3 tests/bench/table.py --seconds $(or $(SECONDS),2)
+
+bench-http:
+	@tests/deps.sh build demo bench
+	@$(again) all bench-programs
+	@$(measure) python3 tests/bench/http.py --seconds $(or $(SECONDS),3) \
+	    --rounds $(or $(ROUNDS),3) $(if $(IMAGE),--image $(abspath $(IMAGE)))
 
 compare:
 	@tests/deps.sh build bench
@@ -45,4 +59,5 @@ compare:
 	    $(if $(filter 1,$(CHECK)),--check)
 
 #? bench        a table of speed: engines, threads, batches, layers (SECONDS=2)
+#? bench-http   photographs through nginx, beside what the parts take (SECONDS=3 ROUNDS=3 IMAGE=)
 #? compare      ours beside ONNX Runtime and PyTorch (SECONDS=2 ROUNDS=3 WEIGHTS= CHECK=1)

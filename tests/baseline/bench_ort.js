@@ -52,6 +52,7 @@ async function main() {
     runs: times.length,
     min_ms: times[0],
     median_ms: times[times.length >> 1],
+    cpu_ms: (used.user + used.system) / 1000 / times.length,
     cpu_per_wall: (used.user + used.system) / 1000 / wallMs,
     logits: Array.from(y.data.slice(0, 1000)),
   }));

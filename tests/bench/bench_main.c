@@ -280,7 +280,9 @@ static void measure(struct subject *subject, const struct settings *s, struct t_
     double start = now_ms(), cpu_start = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
     for (double end = start + s->seconds * 1e3; n < MAX_RUNS && (n < MIN_RUNS || now_ms() < end);)
         measure_once(subject, s, samples, n++);
-    result->cpu_per_wall = (clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu_start) / (now_ms() - start);
+    double cpu_ms = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    result->cpu_per_wall = cpu_ms / (now_ms() - start);
+    result->cpu_ms = cpu_ms / n;
     for (int i = 0; i < subject->net.n_layers; i++)
         result->layer_ms[i] = t_median(samples + (size_t)(i + 1) * MAX_RUNS, n);
     t_result_times(result, samples, n);

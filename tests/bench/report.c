@@ -152,7 +152,8 @@ void t_report_json(const struct t_result *r, int layers)
            r->p99_ms);
     printf("\"gflop\":%.5f,\"gflops\":%.2f,\"peak_gflops\":%.2f,\"peak_percent\":%.2f,",
            gflop(r, NULL), gflops, r->peak_gflops, share(r, gflops));
-    printf("\"cpu_per_wall\":%.3f,\"private_bytes\":%zu", r->cpu_per_wall, kn_plan_bytes(r->plan));
+    printf("\"cpu_per_wall\":%.3f,\"cpu_ms\":%.4f,\"private_bytes\":%zu", r->cpu_per_wall,
+           r->cpu_ms, kn_plan_bytes(r->plan));
     if (layers)
         json_layers(r);
     puts("}");

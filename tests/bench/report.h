@@ -14,6 +14,7 @@ struct t_result {
     double min_ms, median_ms, p99_ms;
     double layer_ms[KN_MAX_LAYERS]; /* medians */
     double cpu_per_wall;            /* threads that really ran; others' load lowers it */
+    double cpu_ms;                  /* CPU time of a pass, on all threads; waiting is not in it */
 };
 
 /* Of n unsorted times; sorts them. */
