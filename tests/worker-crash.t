@@ -174,7 +174,7 @@ def deaths_page(nginx_id, count):
         header = file.read()
     size = int(re.search(r"FCGI_DEATHS_BYTES = (\d+)", header)[1])
     version = int(re.search(r"FCGI_DEATHS_VERSION = (\d+)", header)[1])
-    magic = int(re.search(r"FCGI_DEATHS_MAGIC (0x[0-9a-f]+)u", header)[1], 16)
+    magic = int(re.search(r"FCGI_DEATHS_MAGIC\s+(0x[0-9a-f]+)u", header)[1], 16)
     page = os.memfd_create("deaths")
     os.ftruncate(page, size)
     os.pwrite(page, struct.pack("=IIQ", magic, version, 1), 0)
