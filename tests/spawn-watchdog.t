@@ -140,7 +140,8 @@ def others_doing_is_no_death():
             os.kill(pid, sig)
             wait_for(lambda g=got: g, "the end of the connection")
             wait_for(lambda e=end: s.status()["ends"][e] == 1, end)
-        os.kill(wait_for(lambda: s.pids().get(0), "a worker"), signal.SIGSEGV)
+        wait_for(lambda: s.status()["workers"][0]["state"] == "idle", "an idle worker")
+        os.kill(s.pids()[0], signal.SIGSEGV)
         wait_for(lambda: s.status()["ends"]["crashed"] == 1, "a crash of an idle worker")
         tap.equal(s.logged("death"), [], "killed, asked to leave, or crashed while idle: no death")
 
