@@ -79,6 +79,19 @@ def overload():
         tap.equal(family(metrics, "resnet_queue_depth"), 0, "overload: then the queue is empty")
 
 
+def busy_pids(service):
+    return [worker["pid"] for worker in service.busy()]
+
+
+def kill_at_work(service, pid):
+    """Stopped, it stays where it is: what is busy then has counted its attempt."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.02)
+    at_work = pid in busy_pids(service)
+    os.kill(pid, signal.SIGKILL if at_work else signal.SIGCONT)
+    return {pid} if at_work else set()
+
+
 def deaths():
     with Service(workers=3, faults="sleep=1@*") as service:
         pictures = known(service)
@@ -87,11 +100,9 @@ def deaths():
             end = time.monotonic() + tap.T
             while time.monotonic() < end:
                 time.sleep(0.4)
-                workers = [worker["pid"] for worker in service.busy()]
+                workers = [pid for pid in busy_pids(service) if pid not in killed]
                 if workers:
-                    pid = random.choice(workers)
-                    os.kill(pid, signal.SIGKILL)
-                    killed.add(pid)  # a page may show it as busy until it is reaped
+                    killed |= kill_at_work(service, random.choice(workers))
         kills = len(killed)
         metrics = settled(service, load)
         tap.note(f"deaths: {kills} killed, {load.results}")
