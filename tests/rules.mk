@@ -56,8 +56,9 @@ compare:
 	@$(again) all
 	@$(measure) python3 tests/baseline/compare.py --seconds $(or $(SECONDS),2) \
 	    --rounds $(or $(ROUNDS),3) $(if $(WEIGHTS),--weights $(abspath $(WEIGHTS))) \
+	    $(if $(CELLS),--cells $(CELLS)) \
 	    $(if $(filter 1,$(CHECK)),--check)
 
 #? bench        a table of speed: engines, threads, batches, layers (SECONDS=2)
 #? bench-http   photographs through nginx, beside what the parts take (SECONDS=3 ROUNDS=3 IMAGE=)
-#? compare      ours beside ONNX Runtime and PyTorch (SECONDS=2 ROUNDS=3 WEIGHTS= CHECK=1)
+#? compare      ours beside ONNX Runtime and PyTorch (SECONDS=2 ROUNDS=3 CELLS=1x1,4x1 WEIGHTS= CHECK=1)

@@ -40,7 +40,8 @@ def forward_on_every_core(model, seconds):
         many = [subprocess.Popen(command(model, 1, seconds), stdout=subprocess.PIPE, text=True,
                                  env=measure.environment()) for _ in range(CORES)]  # fmt: skip
         found = [json.loads(one.communicate(timeout=120)[0]) for one in many]
-    return sum(one["median_ms"] for one in found) / CORES, others.share
+    means = [one["cpu_ms"] / one["cpu_per_wall"] for one in found]  # a rate is made of means
+    return sum(means) / CORES, others.share
 
 
 def forward_alone(model, seconds):
