@@ -119,9 +119,22 @@ static int start(struct helper *h)
     return rc;
 }
 
+/* A fault of a helper's own is for whoever handles the process's faults; all else is the caller's.
+ */
+static void block_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+    sigset_t set;
+
+    sigfillset(&set);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&set, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &set, before);
+}
+
 int kn_threads_new(struct kn_threads **out, int n, struct kn_err *err)
 {
-    sigset_t all, before;
+    sigset_t before;
     int rc = 0;
 
     *out = NULL;
@@ -129,8 +142,7 @@ int kn_threads_new(struct kn_threads **out, int n, struct kn_err *err)
     if (pool == NULL)
         return kn_fail(err, KN_ENOMEM, "threads: no memory for %zu bytes", sizeof *pool);
     memset(pool, 0, sizeof *pool);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    block_signals(&before);
     for (pool->n = 1; pool->n < n; pool->n++) {
         struct helper *h = &pool->helper[pool->n - 1];
         h->pool = pool;

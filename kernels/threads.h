@@ -9,8 +9,8 @@ struct kn_threads;
 /* One share of the work: thread 0 is the caller. */
 typedef void kn_share_fn(void *ctx, int thread, int threads);
 
-/* Starts n - 1 threads (n: 1..KN_MAX_THREADS) with every signal blocked. Errors: KN_ENOMEM,
- * KN_ETHREADS. Free with kn_threads_free (NULL is fine); one caller at a time. */
+/* Starts n - 1 threads (n: 1..KN_MAX_THREADS) that take no signals but their own faults. Errors:
+ * KN_ENOMEM, KN_ETHREADS. Free with kn_threads_free (NULL is fine); one caller at a time. */
 int kn_threads_new(struct kn_threads **pool, int n, struct kn_err *err);
 void kn_threads_free(struct kn_threads *pool);
 

@@ -14,7 +14,7 @@ KERNELS_MAY = re.compile(
     r"cblas_[a-z]+|openblas_get_[a-z]+|mem[a-z]+|str[a-z]+|v?snprintf|__assert_fail|"
     r"malloc|calloc|realloc|aligned_alloc|posix_memalign|free|mmap|munmap|madvise|qsort|bsearch|"
     r"(exp|log|sqrt|fabs|floor|ceil|round|rint|lrint|nearbyint|fma|fmax|fmin|pow|ldexp)[fl]?|"
-    r"pthread_[a-z_]+|sigfillset|clock_gettime|syscall|__cpu_model|__cpu_indicator_init"
+    r"pthread_[a-z_]+|sig(del|fill)set|clock_gettime|syscall|__cpu_model|__cpu_indicator_init"
 )
 NETWORK = r"socket|socketpair|bind|listen|accept4?|connect|FCG[XI]_.*"
 PROCESSES = r"fork|vfork|clone|exec[a-z]+|posix_spawnp?|system|popen"
