@@ -1,13 +1,15 @@
 /* winograd.c: 3x3 filters of stride 1 by Winograd's F(2,3) and F(4,3): 16 or 36 products for the 4
  * or 16 outputs of a tile, in place of 36 or 144.
  *
- * Tiles are taken in groups of as many as a gemm tile has pixels. Of a group, the windows of all
- * input blocks are transformed into v, then for each pair of panels every point is a product
- * m = v * w of [tiles, ic] by [ic, 32], and m is transformed back. Small weights stay in L2 and a
- * thread takes a group through all of it; large ones pass by once, so that all groups are
- * transformed first and then each pair of panels serves every group.
+ * Tiles are taken in groups of as many as a gemm tile has pixels, and several groups together. Of
+ * those the windows of all input blocks are transformed into v; then for each pair of panels every
+ * point is a product m = v * w of [tiles, ic] by [ic, 32], group after group while the weights of
+ * the point are in L1, and m is transformed back. Small weights stay in L2, and a thread takes its
+ * groups through all of it; large ones pass by once, so that all groups are transformed first and
+ * then each pair of panels serves every group.
  *
- *   v: [group][points][ic / 16][tiles of a group][16]   m: [points][2][tiles of a group][16]
+ *   v: [group][points][ic / 16][tiles of a group][16]
+ *   m: [group][points][2][tiles of a group][16]
  *   w: [pair of panels][points][2][ic][16] (pack.c)
  */
 #include <assert.h>
@@ -31,13 +33,14 @@ struct winograd {
     const struct kn_f32_ops *ops;
     kn_f32_winograd_in_fn *in;
     kn_f32_winograd_out_fn *out;
-    int size, points;                    /* m of F(m, 3), (m + 2)^2 */
-    int across, tiles;                   /* tiles in a row of them, and in all */
-    int groups, most;                    /* tiles of the largest group */
-    int blocks, panels;                  /* of input and output channels */
-    int steps;                           /* panels by as many as a gemm tile takes */
-    int all_at_once;                     /* large weights: transform every group first */
-    ptrdiff_t v_point, v_group, m_point; /* floats */
+    int size, points;   /* m of F(m, 3), (m + 2)^2 */
+    int across, tiles;  /* tiles in a row of them, and in all */
+    int groups, most;   /* tiles of the largest group */
+    int blocks, panels; /* of input and output channels */
+    int steps;          /* panels by as many as a gemm tile takes */
+    int together;       /* groups at most that a point's weights serve at once */
+    int all_at_once;    /* large weights: transform every group first */
+    ptrdiff_t v_point, v_group, m_point, m_group; /* floats */
     ptrdiff_t *koff;
     float *v, *m; /* m: one for each thread */
 };
@@ -58,6 +61,17 @@ static void plan_groups(struct winograd *g, const struct kn_layer *l, int pixels
     g->most = divide_up(g->tiles, g->groups);
 }
 
+/* What stays in L2 while a point's weights pass by. */
+static void plan_cache(struct winograd *g)
+{
+    ptrdiff_t l2 = kn_cpu()->l2_bytes / (ptrdiff_t)sizeof(float);
+    ptrdiff_t weights = (ptrdiff_t)g->points * g->panels * g->blocks * BLOCK * BLOCK;
+
+    g->all_at_once = weights > l2 / 2;
+    ptrdiff_t together = l2 / 8 / (g->m_group + (g->all_at_once ? 0 : g->v_group));
+    g->together = together < 1 ? 1 : together < g->groups ? (int)together : g->groups;
+}
+
 static void plan(struct winograd *g, const struct kn_layer *l, int size, int pixels, int width)
 {
     g->size = size;
@@ -68,8 +82,8 @@ static void plan(struct winograd *g, const struct kn_layer *l, int size, int pix
     g->v_point = (ptrdiff_t)g->blocks * g->most * BLOCK + SKEW;
     g->v_group = g->points * g->v_point;
     g->m_point = 2L * g->most * BLOCK + SKEW;
-    size_t bytes = (size_t)g->points * (size_t)(g->panels * g->blocks) * BLOCK * BLOCK * 4;
-    g->all_at_once = bytes > (size_t)kn_cpu()->l2_bytes / 2;
+    g->m_group = g->points * g->m_point;
+    plan_cache(g);
 }
 
 /* Scratch: koff, v, m of each thread. The groups' sizes differ with the instruction set and the
@@ -82,8 +96,8 @@ static size_t scratch_bytes(const struct kn_layer *l, int size, int threads)
     for (int pixels = 6; pixels <= KN_F32_MAX_PIXELS; pixels++)
         for (int width = 1; width <= threads; width++) {
             plan(&g, l, size, pixels, width);
-            size_t v = (size_t)g.v_group * (size_t)(g.all_at_once ? g.groups : width);
-            size_t m = (size_t)(g.points * g.m_point) * (size_t)width;
+            size_t v = (size_t)g.v_group * (size_t)(g.all_at_once ? g.groups : width * g.together);
+            size_t m = (size_t)g.m_group * (size_t)(width * g.together);
             most = v + m > most ? v + m : most;
         }
     return (size_t)(g.blocks + BLOCK) * sizeof *g.koff + most * sizeof(float);
@@ -194,18 +208,63 @@ static const float *point_weights(const struct winograd *g, int point, int step)
            (size_t)(first * g->points + two * point + panel - first) * floats;
 }
 
-/* m = v * w for every point. Meanwhile this group's share of the next step's weights is fetched,
- * point by point, or in the last step of the next layer's. */
-static void multiply(const struct winograd *g, int group, int step, const float *v, float *m,
-                     struct kn_ahead next)
+/* Some groups of one thread on their way through its steps. */
+struct pass {
+    const struct winograd *g;
+    int from, to;         /* groups */
+    int step, end;        /* the one in hand; behind this thread's last */
+    int cold, last;       /* weights are not in L2 yet; the next layer follows */
+    const float *v;       /* of group `from` */
+    float *m;             /* [to - from] groups */
+    struct kn_ahead next; /* what the thread wants in the next layer */
+};
+
+/* The weights that will be used KN_AHEAD_BYTES later than those of a point. */
+static struct kn_ahead look_ahead(const struct pass *pass, int point)
+{
+    const struct winograd *g = pass->g;
+    size_t bytes = (size_t)(g->ops->panels * g->blocks) * BLOCK * BLOCK * sizeof(float);
+    int distance = (int)(KN_AHEAD_BYTES / bytes), left = (pass->end - pass->step) * g->points;
+    struct kn_ahead ahead = {0};
+
+    distance = distance < 1 ? 1 : distance < g->points ? distance : g->points;
+    int at = point + distance;
+    if (at >= left && pass->last) {
+        size_t skip = (size_t)(at - left) * bytes;
+        ahead.from = pass->next.from + skip;
+        ahead.bytes = skip < pass->next.bytes ? pass->next.bytes - skip : 0;
+        ahead.bytes = ahead.bytes < bytes ? ahead.bytes : bytes;
+    } else if (at < left && pass->cold) {
+        ahead.from = (const char *)point_weights(g, at % g->points, pass->step + at / g->points);
+        ahead.bytes = bytes;
+    }
+    return ahead;
+}
+
+/* m = v * w of one point for all groups. */
+static void multiply_point(const struct pass *pass, int point, struct kn_f32_tile *tile)
+{
+    const struct winograd *g = pass->g;
+    struct kn_ahead ahead = look_ahead(pass, point);
+    int n = pass->to - pass->from, lines = kn_ahead_lines(ahead, (long)n * g->blocks);
+    long from, to;
+
+    tile->w = point_weights(g, point, pass->step);
+    for (int i = 0; i < n; i++) {
+        group_part(g, pass->from + i, &from, &to);
+        tile->a = pass->v + i * g->v_group + point * g->v_point;
+        tile->y = pass->m + i * g->m_group + point * g->m_point;
+        kn_ahead_part(tile, ahead, lines, (size_t)(i * lines * g->blocks) * 64);
+        g->ops->dense[to - from](tile);
+    }
+}
+
+static void multiply(const struct pass *pass)
 {
     static const _Alignas(KN_ALIGN) float zeros[2 * BLOCK];
-    long from, to, parts = g->groups;
+    const struct winograd *g = pass->g;
     ptrdiff_t panel = (ptrdiff_t)g->blocks * BLOCK * BLOCK;
-    int two = g->ops->panels == 2 && 2 * step + 1 < g->panels, last = step + 1 == g->steps;
-    struct kn_ahead ahead = {.bytes = (size_t)(g->ops->panels * panel) * sizeof(float)};
-
-    group_part(g, group, &from, &to);
+    int two = g->ops->panels == 2 && 2 * pass->step + 1 < g->panels;
     struct kn_f32_tile tile = {.koff = g->koff,
                                .n_koff = g->blocks,
                                .split = KN_F32_MAX_PIXELS,
@@ -214,21 +273,9 @@ static void multiply(const struct winograd *g, int group, int step, const float 
                                .bias = zeros,
                                .y_block = two ? (ptrdiff_t)g->most * BLOCK : 0,
                                .low = -INFINITY};
-    if (last)
-        ahead = next;
-    int lines = kn_ahead_lines(ahead, parts * g->blocks * (last ? g->points : 1));
-    size_t each = (size_t)(lines * g->blocks) * 64;
-    for (int p = 0; p < g->points; p++) {
-        tile.a = v + p * g->v_point;
-        tile.y = m + p * g->m_point;
-        tile.w = point_weights(g, p, step);
-        if (!last)
-            ahead.from = (const char *)point_weights(g, p, step + 1);
-        if (last || g->all_at_once)
-            kn_ahead_part(&tile, ahead, lines,
-                          each * (size_t)(last ? group * g->points + p : group));
-        g->ops->dense[to - from](&tile);
-    }
+
+    for (int p = 0; p < g->points; p++)
+        multiply_point(pass, p, &tile);
 }
 
 static void finish_group(const struct winograd *g, int group, int step, const float *m)
@@ -249,27 +296,41 @@ static void finish_group(const struct winograd *g, int group, int step, const fl
     }
 }
 
+/* One step, all groups of the pass. */
+static void run_step(const struct pass *pass)
+{
+    multiply(pass);
+    for (int i = pass->from; i < pass->to; i++)
+        finish_group(pass->g, i, pass->step, pass->m + (i - pass->from) * pass->g->m_group);
+}
+
 static float *m_of(const struct winograd *g, int thread)
 {
-    return g->m + thread * g->points * g->m_point;
+    return g->m + (ptrdiff_t)thread * g->together * g->m_group;
 }
 
 /* Small weights: each thread takes its groups from end to end. */
 static void run_groups(void *ctx, int thread, int threads)
 {
     const struct winograd *g = ctx;
-    float *v = g->v + thread * g->v_group, *m = m_of(g, thread);
-    struct kn_ahead next = kn_ahead_next(g->job, thread, threads);
+    float *v = g->v + (ptrdiff_t)thread * g->together * g->v_group;
+    struct pass pass = {.g = g, .end = g->steps, .cold = 1, .v = v, .m = m_of(g, thread)};
     long from, to;
 
+    pass.next = kn_ahead_next(g->job, thread, threads);
     kn_threads_part(g->groups, thread, threads, &from, &to);
-    for (long i = from; i < to; i++) {
-        for (int b = 0; b < g->blocks; b++)
-            transform_group(g, (int)i, b, v);
-        for (int s = 0; s < g->steps; s++) {
-            multiply(g, (int)i, s, v, m, next);
-            finish_group(g, (int)i, s, m);
-        }
+    int passes = divide_up((int)(to - from), g->together);
+    for (int i = 0; i < passes; i++, pass.cold = 0) {
+        long first, behind;
+        kn_threads_part(to - from, i, passes, &first, &behind);
+        pass.from = (int)(from + first);
+        pass.to = (int)(from + behind);
+        pass.last = i + 1 == passes;
+        for (int j = pass.from; j < pass.to; j++)
+            for (int b = 0; b < g->blocks; b++)
+                transform_group(g, j, b, v + (j - pass.from) * g->v_group);
+        for (pass.step = 0; pass.step < g->steps; pass.step++)
+            run_step(&pass);
     }
 }
 
@@ -290,15 +351,21 @@ static void run_windows(void *ctx, int thread, int threads)
 static void run_panels(void *ctx, int thread, int threads)
 {
     const struct winograd *g = ctx;
-    float *m = m_of(g, thread);
-    struct kn_ahead next = kn_ahead_next(g->job, thread, threads);
+    struct pass pass = {.g = g, .cold = 1, .last = 1, .m = m_of(g, thread)};
     long from, to;
 
+    pass.next = kn_ahead_next(g->job, thread, threads);
     kn_threads_part((long)g->steps * g->groups, thread, threads, &from, &to);
-    for (long i = from; i < to; i++) {
-        int step = (int)(i / g->groups), group = (int)(i % g->groups);
-        multiply(g, group, step, g->v + group * g->v_group, m, next);
-        finish_group(g, group, step, m);
+    pass.end = (int)((to + g->groups - 1) / g->groups);
+    while (from < to) {
+        long rest = to - from;
+        pass.step = (int)(from / g->groups);
+        pass.from = (int)(from % g->groups);
+        int most = g->groups - pass.from < g->together ? g->groups - pass.from : g->together;
+        pass.to = pass.from + (rest < most ? (int)rest : most);
+        pass.v = g->v + pass.from * g->v_group;
+        run_step(&pass);
+        from += pass.to - pass.from;
     }
 }
 
@@ -316,7 +383,7 @@ static void run(const struct kn_job *job, int size)
     for (int b = 0; b < g.blocks; b++)
         g.koff[b] = (ptrdiff_t)b * g.most * BLOCK;
     g.v = (float *)job->scratch + divide_up(2 * g.blocks, BLOCK) * BLOCK;
-    g.m = g.v + g.v_group * (g.all_at_once ? g.groups : job->width);
+    g.m = g.v + g.v_group * (g.all_at_once ? g.groups : job->width * g.together);
     if (g.all_at_once) {
         kn_threads_run(job->threads, job->width, run_windows, &g);
         kn_threads_run(job->threads, job->width, run_panels, &g);

@@ -63,17 +63,42 @@ INLINE void out4(const float *m, ptrdiff_t from, VEC y[4])
     y[3] = ADD(MADD(SET1(8), d2, d), LOAD(m + 5 * from));
 }
 
+/* The next tile's lines of v, m and y lie in L2, one or `size` after this one's. Writes wait for
+ * their line one after the other if it is not in L1; in a row of tiles the last fetches in vain. */
+INLINE void fetch_next_in(const float *v, ptrdiff_t point, const int points)
+{
+#pragma GCC unroll 6
+    for (int i = 0; i < points; i++)
+        __builtin_prefetch(v + 16 + point * i, 1, 3);
+}
+
+INLINE void fetch_next_out(const float *m, ptrdiff_t row_of_points, const float *y, const int size,
+                           const int points)
+{
+#pragma GCC unroll 6
+    for (int i = 0; i < points; i++)
+        __builtin_prefetch(m + 16 + row_of_points * i, 0, 3);
+#pragma GCC unroll 4
+    for (int i = 0; i < size; i++)
+        __builtin_prefetch(y + 16 * (size + i), 1, 3);
+}
+
 /* size: m of F(m, 3); points: m + 2. Both are constants where this is expanded. */
 INLINE void transform_in(const float *d, ptrdiff_t row, float *v, ptrdiff_t point, const int points)
 {
     float columns[6 * 6 * LANES] __attribute__((aligned(64)));
 
     for (int h = 0; h < 16; h += LANES, d += LANES, v += LANES) {
-        for (int x = 0; x < points; x++)
+#pragma GCC unroll 6
+        for (int x = 0; x < points; x++) {
+            if (h == 0)
+                fetch_next_in(v + point * points * x, point, points);
             if (points == 4)
                 in2(d + 16 * x, row, columns + LANES * x, LANES * 4);
             else
                 in4(d + 16 * x, row, columns + LANES * x, LANES * 6);
+        }
+#pragma GCC unroll 6
         for (int y = 0; y < points; y++)
             if (points == 4)
                 in2(columns + LANES * 4 * y, LANES, v + point * 4 * y, point);
@@ -102,14 +127,20 @@ INLINE void transform_out(const float *m, ptrdiff_t point, const float *bias, co
     VEC line[4];
 
     for (int h = 0; h < 16; h += LANES) {
+#pragma GCC unroll 6
         for (int x = 0; x < points; x++) {
+            if (h == 0)
+                fetch_next_out(m + point * x, point * points, y + row * x, x < size ? size : 0,
+                               points);
             if (size == 2)
                 out2(m + h + point * x, point * points, line);
             else
                 out4(m + h + point * x, point * points, line);
+#pragma GCC unroll 4
             for (int i = 0; i < size; i++)
                 STORE(columns + LANES * (points * i + x), line[i]);
         }
+#pragma GCC unroll 4
         for (int i = 0; i < size; i++) {
             if (size == 2)
                 out2(columns + LANES * points * i, LANES, line);
