@@ -154,20 +154,33 @@ static int check_folded(const struct folding *f, const struct kn_layer *layer, c
     return WT_OK;
 }
 
-static int fold_conv(struct folding *f, const struct kn_layer *layer, float *w, float *bias)
+/* Mean and deviation of what batch-norm lets out, over all that it was trained with. */
+static void note_norm(float *norm, int64_t oc, const float *gamma, const float *beta,
+                      const float *var)
+{
+    for (int64_t o = 0; o < oc; o++) {
+        double v = (double)var[o];
+        norm[o] = beta[o];
+        norm[oc + o] = (float)(fabs((double)gamma[o]) * sqrt(v / (v + BN_EPS)));
+    }
+}
+
+static int fold_conv(struct folding *f, const struct kn_layer *layer, float *w, float *bias,
+                     float *norm)
 {
     static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
     int64_t oc = layer->oc, dim[] = {oc, layer->ic, layer->kh, layer->kw};
     float *s = f->statistic;
-    char norm[MAX_NAME];
+    char name[MAX_NAME];
     int code = take(f, layer->name, "weight", 4, dim, w);
 
-    batch_norm_name(layer->name, norm);
+    batch_norm_name(layer->name, name);
     for (int i = 0; i < 4 && code == WT_OK; i++)
-        code = take(f, norm, suffixes[i], 1, dim, s + i * oc);
+        code = take(f, name, suffixes[i], 1, dim, s + i * oc);
     if (code != WT_OK)
         return code;
     wt_fold(w, bias, oc, fan_in(layer), s, s + oc, s + 2 * oc, s + 3 * oc);
+    note_norm(norm, oc, s, s + oc, s + 3 * oc);
     code = check_folded(f, layer, w, oc * fan_in(layer));
     return code == WT_OK ? check_folded(f, layer, bias, oc) : code;
 }
@@ -188,9 +201,10 @@ static int fold_layers(struct folding *f)
         const struct kn_layer *layer = &net->layer[i];
         /* Written here, before anybody else sees the constant pointers. */
         float *w = (float *)f->folded->weights[i].w, *bias = (float *)f->folded->weights[i].bias;
+        float *norm = (float *)f->folded->norm[i];
         int code = WT_OK;
         if (is_conv(layer))
-            code = fold_conv(f, layer, w, bias);
+            code = fold_conv(f, layer, w, bias, norm);
         else if (has_weights(layer))
             code = copy_classifier(f, layer, w, bias);
         if (code != WT_OK)
@@ -255,7 +269,7 @@ static int add_floats(size_t *n_bytes, int64_t n)
 static int place(struct folding *f)
 {
     struct wt_folded *folded = f->folded;
-    size_t n_bytes = 0, most = 0, at[KN_MAX_LAYERS][2];
+    size_t n_bytes = 0, most = 0, at[KN_MAX_LAYERS][3];
 
     for (int i = 0; i < folded->net.n_layers; i++) {
         const struct kn_layer *layer = &folded->net.layer[i];
@@ -268,6 +282,9 @@ static int place(struct folding *f)
         at[i][1] = n_bytes;
         if (!add_floats(&n_bytes, layer->oc))
             return wt_fail(f->err, WT_ENOMEM, "%s: its size overflows", layer->name);
+        at[i][2] = n_bytes;
+        if (is_conv(layer) && !add_floats(&n_bytes, 2 * (int64_t)layer->oc))
+            return wt_fail(f->err, WT_ENOMEM, "%s: its size overflows", layer->name);
     }
     folded->memory = aligned_alloc(KN_ALIGN, n_bytes);
     f->statistic = calloc(4 * most, sizeof *f->statistic);
@@ -275,11 +292,15 @@ static int place(struct folding *f)
     if (!folded->memory || !f->statistic || !f->used)
         return wt_fail(f->err, WT_ENOMEM, "%s: no memory for %zu bytes of weights", f->source->path,
                        n_bytes);
-    for (int i = 0; i < folded->net.n_layers; i++)
+    for (int i = 0; i < folded->net.n_layers; i++) {
+        const char *memory = folded->memory;
         if (has_weights(&folded->net.layer[i])) {
-            folded->weights[i].w = (const char *)folded->memory + at[i][0];
-            folded->weights[i].bias = (const float *)((const char *)folded->memory + at[i][1]);
+            folded->weights[i].w = memory + at[i][0];
+            folded->weights[i].bias = (const float *)(memory + at[i][1]);
         }
+        if (is_conv(&folded->net.layer[i]))
+            folded->norm[i] = (const float *)(memory + at[i][2]);
+    }
     return WT_OK;
 }
 
@@ -309,4 +330,5 @@ void wt_folded_free(struct wt_folded *folded)
     free(folded->memory);
     folded->memory = NULL;
     memset(folded->weights, 0, sizeof folded->weights);
+    memset(folded->norm, 0, sizeof folded->norm);
 }

@@ -6,7 +6,7 @@
 
 #include "weights/mapping.h"
 #include "weights/pack.h"
-#include "weights/prng.h"
+#include "weights/picture.h"
 
 static const char *const stage_names[WT_RNM_STAGES] = {"stem",   "layer1", "layer2",
                                                        "layer3", "layer4", "features"};
@@ -79,35 +79,19 @@ static int probe_between(void *ctx, int layer)
     return probe->between != NULL ? probe->between(probe->ctx, layer) : KN_MAX_THREADS;
 }
 
-/* Goes up and down between 0 and 255. */
-static unsigned triangle(unsigned t)
+/* The picture that the seed names, as the network's input. x: probe->x */
+static int structured_input(const struct probe *probe, const struct wt_recipe *recipe,
+                            uint64_t seed, struct wt_err *err)
 {
-    t &= 511;
-    return t < 256 ? t : 511 - t;
-}
+    size_t side = (size_t)probe->net->height;
+    uint8_t *pixels = calloc(side, 3 * side);
 
-/* A picture out of nothing but a seed: in each channel three slanted waves and some noise, as
- * 8-bit pixels, which then go the way a photograph's do. Integers and single divisions only, so
- * the same bits everywhere. x: [3, side, side] */
-static void structured_input(float *x, int side, const struct wt_recipe *recipe, uint64_t seed)
-{
-    struct wt_prng prng = {seed};
-
-    for (int c = 0; c < 3; c++) {
-        uint64_t wave[3]; /* 16 bits each: phase, slope down, slope along */
-        for (int k = 0; k < 3; k++)
-            wave[k] = wt_prng_next(&prng);
-        for (unsigned i = 0; i < (unsigned)(side * side); i++) {
-            unsigned v = (unsigned)(wt_prng_next(&prng) >> 59); /* 0..31 */
-            for (int k = 0; k < 3; k++) {
-                unsigned down = (unsigned)(wave[k] >> 16 & 127), along = wave[k] >> 32 & 127;
-                unsigned t = (unsigned)(wave[k] & 0xffff) + down * (i / (unsigned)side) +
-                             along * (i % (unsigned)side);
-                v += triangle(t / 16) * 74 / 255; /* three make up the other 0..222 */
-            }
-            *x++ = ((float)v / 255.0f - recipe->mean[c]) / recipe->std[c];
-        }
-    }
+    if (pixels == NULL)
+        return wt_fail(err, WT_ENOMEM, "no memory for the self-test");
+    wt_picture_draw(pixels, (int)side, seed);
+    wt_picture_normalise(pixels, recipe, probe->x);
+    free(pixels);
+    return WT_OK;
 }
 
 struct reporter {
@@ -164,7 +148,9 @@ int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
         code = wt_fail(err, WT_ENOMEM, "self-test: %s", wt_err_kernels(&why));
         goto out;
     }
-    structured_input(probe.x, net->height, recipe, seed);
+    code = structured_input(&probe, recipe, seed, err);
+    if (code != WT_OK)
+        goto out;
     if (kn_run(probe.plan, probe.x, 1, probe.logits, NULL, probe_between, &probe) != KN_OK)
         code = wt_fail(err, WT_ESELFTEST, "the self-test was given up, as asked");
     memcpy((*out)->logits, probe.logits, logits_bytes);
@@ -223,11 +209,14 @@ int wt_selftest(const struct wt_model *model, struct kn_plan *plan, double toler
     int code = probe_init(&probe, &model->net, err);
     if (code != WT_OK)
         return code;
-    structured_input(probe.x, model->net.height, &model->recipe, want->seed);
+    code = structured_input(&probe, &model->recipe, want->seed, err);
+    if (code != WT_OK)
+        goto out;
     if (kn_run(plan, probe.x, 1, probe.logits, NULL, probe_between, &probe) != KN_OK)
         code = wt_fail(err, WT_ESELFTEST, "the self-test was stopped, as asked");
     else if ((code = compare_stages(found, want->stage, tolerance, err)) == WT_OK)
         code = compare_logits(probe.logits, want->logits, model->net.classes, tolerance, err);
+out:
     free(probe.x);
     return code;
 }

@@ -47,10 +47,13 @@ void wt_fold(float *w, float *bias, int64_t oc, int64_t k, const float *gamma, c
              const float *mean, const float *var);
 
 /* The network's parameters after folding: for every row of net with parameters, dense float
- * weights ("f32.plain") and bias, one allocation, KN_ALIGN-aligned. */
+ * weights ("f32.plain") and bias, one allocation, KN_ALIGN-aligned. norm: what batch-norm says of a
+ * convolution's outputs before ReLU, [2, oc]: the channels' means, then their deviations; NULL
+ * where there was none. */
 struct wt_folded {
     struct kn_net net;
     struct kn_weight weights[KN_MAX_LAYERS];
+    const float *norm[KN_MAX_LAYERS];
     void *memory;
 };
 

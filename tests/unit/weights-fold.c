@@ -175,6 +175,12 @@ static void a_network_is_folded(void **state)
             continue;
         assert_memory_equal(weight->w, w, sizeof w);
         assert_memory_equal(weight->bias, bias, sizeof bias);
+        assert_non_null(folded.norm[i]);
+        assert_memory_equal(folded.norm[i], norm[1], sizeof norm[1]); /* the means are beta */
+        for (int o = 0; o < 8; o++) {
+            double eps = sqrt((double)norm[3][o] / ((double)norm[3][o] + 1e-5));
+            assert_true(folded.norm[i][8 + o] == (float)(fabs((double)norm[0][o]) * eps));
+        }
         found++;
     }
     assert_int_equal(found, 1);
