@@ -8,11 +8,6 @@
 
 #include "fcgi/preprocess.h"
 
-/* Allowed in the golden self-test, as a share of the largest magnitude. fp32 engines that only sum
- * in another order stay below 1e-6 and Winograd's F(4,3) below 2e-5; a wrong weight, layout or
- * instruction is off by far more than this. */
-#define SELFTEST_TOLERANCE 1e-4
-
 static int64_t now_ns(void)
 {
     struct timespec t;
@@ -83,7 +78,7 @@ static int make_plan(struct fcgi_classifier *classifier,
         snprintf(text, 512, "%s", kernel_err.text);
         return -1;
     }
-    if (wt_selftest(model, classifier->plan, SELFTEST_TOLERANCE,
+    if (wt_selftest(model, classifier->plan, wt_selftest_tolerance(model),
                     follow != NULL ? follow->between : NULL, follow != NULL ? follow->ctx : NULL,
                     &err) != WT_OK) {
         snprintf(text, 512, "%s", err.text);

@@ -3,17 +3,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/bf16.h"
 #include "kernels/engine.h"
 #include "kernels/f32.h"
 
-enum { MAX_ENGINES = 4 };
+enum { MAX_ENGINES = 16 };
 
-/* Best first. Filled once, by the first call. */
+/* By precision, best first in each. Filled once, by the first call. */
 static struct {
     int n;
     struct kn_engine engine[MAX_ENGINES];
-    char names[64];
+    char names[64]; /* of fp32's */
 } table;
+
+/* What each name stands above: lowering goes down this list. */
+static const char *const ladder[] = {"ref", "blas", "avx2", "avx512", "avx512bf16"};
+enum { N_STEPS = sizeof ladder / sizeof *ladder };
 
 static struct kn_engine ref_engine(void)
 {
@@ -80,24 +85,53 @@ static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
 }
 #endif
 
+/* bf16 as any plain fp32 engine computes it. */
+static struct kn_engine widening_engine(const struct kn_engine *plain)
+{
+    struct kn_engine engine = {.isa = plain->isa,
+                               .precision = "bf16",
+                               .layout = "bf16.n32",
+                               .block = KN_BF16_BLOCK,
+                               .element = KN_BF16,
+                               .plain = plain};
+
+    for (int kind = 0; kind < KN_N_KINDS; kind++)
+        engine.algorithm[kind] =
+            (struct kn_algorithm){plain->algorithm[kind].name, kn_widen_layer, kn_widen_scratch};
+    return engine;
+}
+
+static const struct kn_engine *add(struct kn_engine engine)
+{
+    table.engine[table.n] = engine;
+    return &table.engine[table.n++];
+}
+
+/* The choices of a precision, best first: "avx2, blas, ref". */
+static void list_names(const char *precision, char *names, size_t size)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < table.n && used < size; i++)
+        if (strcmp(table.engine[i].precision, precision) == 0)
+            used += (size_t)snprintf(names + used, size - used, "%s%s", used ? ", " : "",
+                                     table.engine[i].isa);
+}
+
 static void fill(void)
 {
     if (table.n > 0)
         return;
-    int n = 0;
 #if defined(__x86_64__)
     if (kn_cpu()->avx512)
-        table.engine[n++] = f32_engine(&kn_f32_ops_avx512);
+        add(f32_engine(&kn_f32_ops_avx512));
     if (kn_cpu()->avx2)
-        table.engine[n++] = f32_engine(&kn_f32_ops_avx2);
+        add(f32_engine(&kn_f32_ops_avx2));
 #endif
-    table.engine[n++] = blas_engine();
-    table.engine[n++] = ref_engine();
-    table.n = n;
-    size_t used = 0;
-    for (int i = 0; i < table.n; i++)
-        used += (size_t)snprintf(table.names + used, sizeof table.names - used, "%s%s",
-                                 i ? ", " : "", table.engine[i].isa);
+    const struct kn_engine *blas = add(blas_engine()), *ref = add(ref_engine());
+    add(widening_engine(blas));
+    add(widening_engine(ref));
+    list_names("fp32", table.names, sizeof table.names);
 }
 
 const char *kn_isa_names(void)
@@ -106,19 +140,53 @@ const char *kn_isa_names(void)
     return table.names;
 }
 
+/* How far up an isa is; -1: it is not to be had here, in any precision. */
+static int step_of(const char *isa)
+{
+    int here = 0;
+
+    for (int i = 0; i < table.n; i++)
+        here |= strcmp(isa, table.engine[i].isa) == 0;
+    for (int i = 0; here && i < N_STEPS; i++)
+        if (strcmp(isa, ladder[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* The row of that name, else the best one below it. */
+static const struct kn_engine *find(const char *isa, const char *precision)
+{
+    const struct kn_engine *below = NULL;
+    int step = isa ? step_of(isa) : N_STEPS;
+
+    for (int i = 0; i < table.n; i++) {
+        const struct kn_engine *engine = &table.engine[i];
+        if (strcmp(precision, engine->precision) != 0)
+            continue;
+        if (isa != NULL && strcmp(isa, engine->isa) == 0)
+            return engine;
+        if (below == NULL && step_of(engine->isa) <= step)
+            below = engine;
+    }
+    return below;
+}
+
 const struct kn_engine *kn_dispatch(const char *isa, const char *precision, struct kn_err *err)
 {
+    char names[64] = "";
+
     fill();
-    if (precision != NULL && strcmp(precision, "fp32") != 0) {
-        kn_fail(err, KN_EPRECISION, "precision: expected fp32, found \"%s\"", precision);
+    precision = precision ? precision : "fp32";
+    list_names(precision, names, sizeof names);
+    if (names[0] == '\0') {
+        kn_fail(err, KN_EPRECISION, "precision: expected fp32 or bf16, found \"%s\"", precision);
         return NULL;
     }
-    for (int i = 0; i < table.n; i++)
-        if (isa == NULL || strcmp(isa, table.engine[i].isa) == 0)
-            return &table.engine[i];
-    kn_fail(err, KN_EISA, "isa: expected one of %s (the choices on this machine), found \"%s\"",
-            table.names, isa);
-    return NULL;
+    const struct kn_engine *engine = find(isa, precision);
+    if (engine == NULL)
+        kn_fail(err, KN_EISA, "isa: expected one of %s (the choices on this machine), found \"%s\"",
+                names, isa);
+    return engine;
 }
 
 enum kn_kind kn_kind_of(const struct kn_layer *l)

@@ -9,6 +9,7 @@
 
 #include "kernels/kernels.h"
 
+struct kn_bf16_ops;
 struct kn_f32_ops;
 struct kn_threads;
 
@@ -33,6 +34,15 @@ enum { KN_MIDDLE_PIXELS = 10 * 10, KN_LARGE_PIXELS = 20 * 20 };
 
 enum kn_kind kn_kind_of(const struct kn_layer *layer);
 
+/* What a value is made of. The network's input and what the head makes (the mean over all pixels,
+ * the logits) are KN_F32 in every engine; the values in between are what the engine says. */
+enum kn_element { KN_F32, KN_BF16 };
+
+static inline size_t kn_element_bytes(enum kn_element element)
+{
+    return element == KN_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 /* One layer of one image. Activations are [c / block, h + 2 halo, w + 2 halo, block]: block 1 is
  * plain NCHW, a larger one keeps that many channels of a pixel together (c is then rounded up to a
  * multiple of it, and what that adds is zero). Only blocked values have halos: zeros, which the
@@ -40,11 +50,13 @@ enum kn_kind kn_kind_of(const struct kn_layer *layer);
 struct kn_job {
     const struct kn_layer *layer;
     const struct kn_engine *engine;
-    const void *w;         /* in the engine's layout */
-    const float *bias;     /* [oc] */
-    const float *x;        /* [ic / block_x, ih, iw, block_x] */
-    const float *residual; /* shaped like y, or NULL; either y itself or apart from it */
-    float *y;              /* [oc / block_y, oh, ow, block_y], apart from x */
+    const void *w;     /* in the engine's layout */
+    const float *bias; /* [oc] */
+    /* x: [ic / block_x, ih, iw, block_x], residual and y: [oc / block_y, oh, ow, block_y]. Float is
+     * their type in fp32; engines of other elements cast. */
+    const float *x;
+    const float *residual; /* or NULL; either y itself or apart from it */
+    float *y;              /* apart from x */
     int block_x, block_y;
     int halo_x, halo_y; /* px */
     /* KN_ALIGN-aligned, as long as the algorithm asked for; nothing in it survives */
@@ -66,14 +78,33 @@ struct kn_algorithm {
 
 struct kn_engine {
     const char *isa, *precision;
-    const char *layout;           /* of the weights */
-    int block;                    /* of the activations, the network's input (always NCHW) apart */
-    const struct kn_f32_ops *f32; /* micro-kernels of a blocked engine, else NULL */
+    const char *layout; /* of the weights */
+    int block;          /* of the activations, the network's input (always NCHW) apart */
+    enum kn_element element;
+    const struct kn_f32_ops *f32;   /* micro-kernels of a blocked fp32 engine, else NULL */
+    const struct kn_bf16_ops *bf16; /* the same of bf16 */
+    const struct kn_engine *plain;  /* the fp32 engine that widen.c lets compute, else NULL */
     struct kn_algorithm algorithm[KN_N_KINDS]; /* none is ever NULL */
 };
 
-/* dispatch.c. The engine that isa (NULL: the best here) and precision (NULL: fp32) name; NULL with
- * err set, naming the choices, if there is none. */
+/* What a layer reads, and what it writes. */
+static inline enum kn_element kn_element_in(const struct kn_engine *engine,
+                                            const struct kn_layer *layer)
+{
+    enum kn_kind kind = kn_kind_of(layer);
+    return kind == KN_CONV_STEM || kind == KN_CLASSIFIER ? KN_F32 : engine->element;
+}
+
+static inline enum kn_element kn_element_out(const struct kn_engine *engine,
+                                             const struct kn_layer *layer)
+{
+    enum kn_kind kind = kn_kind_of(layer);
+    return kind == KN_POOL_AVG || kind == KN_CLASSIFIER ? KN_F32 : engine->element;
+}
+
+/* dispatch.c. The engine that isa (NULL: the best here) and precision (NULL: fp32) name. An isa
+ * that has no kernels of this precision stands for the best one below it that has. NULL with err
+ * set, naming the choices, if there is none. */
 const struct kn_engine *kn_dispatch(const char *isa, const char *precision, struct kn_err *err);
 const struct kn_algorithm *kn_dispatch_layer(const struct kn_engine *engine,
                                              const struct kn_layer *layer);
@@ -100,6 +131,15 @@ kn_layer_fn kn_f32_conv, kn_f32_stem, kn_f32_winograd2, kn_f32_winograd4, kn_f32
     kn_f32_avgpool;
 kn_scratch_fn kn_f32_conv_scratch, kn_f32_stem_scratch, kn_f32_winograd2_scratch,
     kn_f32_winograd4_scratch;
+
+/* widen.c: bf16 by a plain fp32 engine. */
+kn_layer_fn kn_widen_layer;
+kn_scratch_fn kn_widen_scratch;
+
+/* pack_bf16.c: "bf16.n32", and back to dense fp32. */
+size_t kn_pack_bf16_bytes(const struct kn_layer *layer);
+void kn_pack_bf16(const struct kn_layer *layer, const float *oihw, uint16_t *out);
+void kn_pack_bf16_widen(const struct kn_layer *layer, const uint16_t *packed, float *oihw);
 
 /* y: [c, n] rows of `stride` floats; y = y + bias[c], then max(0, y) if relu. */
 void kn_eltwise_bias(float *y, const float *bias, int c, size_t n, size_t stride, int relu);

@@ -7,6 +7,7 @@
  *              the first layer                      [panel][ic][kh][kw][16]
  *              3x3 of stride 1, by Winograd         [pair of panels][point][2][ic16][16],
  *                                                   the last panel of an odd number by itself
+ *   bf16.n32   pack_bf16.c
  */
 #include <assert.h>
 #include <string.h>
@@ -40,6 +41,8 @@ size_t kn_pack_bytes(const char *layout, const struct kn_layer *l)
         return (size_t)l->oc * (size_t)l->ic * (size_t)(l->kh * l->kw) * sizeof(float);
     if (strcmp(layout, "f32.n16") == 0)
         return (size_t)kn_blocked_blocks(l->oc) * BLOCK * panel_inputs(l) * sizeof(float);
+    if (strcmp(layout, "bf16.n32") == 0)
+        return kn_pack_bf16_bytes(l);
     return 0;
 }
 
@@ -103,6 +106,10 @@ void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw
     assert(bytes > 0);
     if (strcmp(layout, "f32.plain") == 0) {
         memcpy(out, oihw, bytes);
+        return;
+    }
+    if (strcmp(layout, "bf16.n32") == 0) {
+        kn_pack_bf16(layer, oihw, out);
         return;
     }
     memset(out, 0, bytes);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernels/bf16.h"
 #include "kernels/engine.h"
 #include "kernels/threads.h"
 
@@ -28,9 +29,11 @@ struct kn_plan {
 };
 
 /* Bytes of a layer's output with its halo, channels rounded up to whole blocks; 0 on overflow. */
-static size_t value_bytes(const struct kn_layer *l, int block, int halo)
+static size_t value_bytes(const struct kn_engine *engine, const struct kn_layer *l, int halo)
 {
-    size_t bytes = (size_t)((l->oc + block - 1) / block) * (size_t)block * sizeof(float);
+    size_t block = (size_t)engine->block;
+    size_t bytes =
+        ((size_t)l->oc + block - 1) / block * block * kn_element_bytes(kn_element_out(engine, l));
     if (__builtin_mul_overflow(bytes, (size_t)(l->oh + 2 * halo), &bytes) ||
         __builtin_mul_overflow(bytes, (size_t)(l->ow + 2 * halo), &bytes))
         return 0;
@@ -68,7 +71,7 @@ static size_t bind_layers(struct kn_plan *plan)
         const struct kn_layer *l = &plan->net.layer[i];
         plan->algorithm[i] = kn_dispatch_layer(plan->engine, l);
         plan->block[l->out] = plan->engine->block;
-        bytes[l->out] = value_bytes(l, plan->engine->block, plan->halo[l->out]);
+        bytes[l->out] = value_bytes(plan->engine, l, plan->halo[l->out]);
         kn_scratch_fn *scratch_bytes = plan->algorithm[i]->scratch_bytes;
         size_t need = scratch_bytes ? scratch_bytes(l, plan->max_threads) : 0;
         scratch = need > scratch ? need : scratch;
@@ -246,17 +249,25 @@ int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *fe
     return rc;
 }
 
+static float element_at(const void *values, enum kn_element element, size_t i)
+{
+    if (element == KN_BF16)
+        return kn_bf16_widen(((const uint16_t *)values)[i]);
+    return ((const float *)values)[i];
+}
+
 void kn_plan_output(const struct kn_plan *plan, int layer, float *out)
 {
     const struct kn_layer *l = &plan->net.layer[layer];
-    const float *y = value(plan, l->out);
+    enum kn_element element = kn_element_out(plan->engine, l);
+    const void *y = value(plan, l->out);
     size_t block = (size_t)plan->block[l->out], halo = (size_t)plan->halo[l->out];
     size_t h = (size_t)l->oh, w = (size_t)l->ow, row = w + 2 * halo;
 
     for (size_t c = 0; c < (size_t)l->oc; c++) {
-        const float *plane = y + c / block * block * (h + 2 * halo) * row + c % block;
+        size_t plane = c / block * block * (h + 2 * halo) * row + c % block;
         for (size_t i = 0; i < h; i++)
             for (size_t j = 0; j < w; j++)
-                *out++ = plane[((i + halo) * row + j + halo) * block];
+                *out++ = element_at(y, element, plane + ((i + halo) * row + j + halo) * block);
     }
 }

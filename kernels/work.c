@@ -11,9 +11,9 @@ static int64_t whole_blocks(int c, int block)
     return (int64_t)divide_up(c, block) * block;
 }
 
-static int64_t value_bytes(int c, int h, int w, int block)
+static int64_t value_bytes(int c, int h, int w, int block, enum kn_element element)
 {
-    return whole_blocks(c, block) * h * w * (int64_t)sizeof(float);
+    return whole_blocks(c, block) * h * w * (int64_t)kn_element_bytes(element);
 }
 
 /* Of one input and one output channel: pixels by filter taps, or tiles by points. */
@@ -35,6 +35,7 @@ void kn_work_of(const struct kn_engine *engine, const struct kn_layer *l, struct
     if (l->op == KN_CONV || l->op == KN_FC)
         work->macs =
             products(engine, l) * whole_blocks(l->ic, block_x) * whole_blocks(l->oc, block);
-    work->value_bytes = value_bytes(l->ic, l->ih, l->iw, block_x) +
-                        value_bytes(l->oc, l->oh, l->ow, block) * (l->residual < 0 ? 1 : 2);
+    work->value_bytes = value_bytes(l->ic, l->ih, l->iw, block_x, kn_element_in(engine, l)) +
+                        value_bytes(l->oc, l->oh, l->ow, block, kn_element_out(engine, l)) *
+                            (l->residual < 0 ? 1 : 2);
 }

@@ -89,10 +89,10 @@ def command_line():
         (["pack", "x"], "pack needs weights and -o OUT.rnm"),
         (["info"], "info needs a model file"),
         (["info", "x", "y"], "y: one file too many"),
-        (["pack", "x", "-o", "y", "--precision", "fp32,int8"], "this build packs fp32 only"),
-        (["pack", "x", "-o", "y", "--precision", "bf16"], "this build packs fp32 only"),
+        (["pack", "x", "-o", "y", "--precision", "fp32,int8"], "int8: this build packs fp32 and bf16"),
+        (["pack", "x", "-o", "y", "--precision", "bf16,"], 'expected fp32, bf16 or fp32,bf16, found ""'),
         (["pack", "x", "-o", "y", "--precision", "fp64"], 'found "fp64"'),
-        (["pack", "x", "-o", "y", "--calibrate", "d"], "this build packs fp32 only"),
+        (["pack", "x", "-o", "y", "--calibrate", "d"], "this build packs fp32 and bf16 only"),
         (["random", "-o", "y", "--width", "1/7"], 'found "1/7"'),
         (["random", "-o", "y", "--width", "0"], 'found "0"'),
         (["random", "-o", "y", "--width", "1/8x"], 'found "1/8x"'),
@@ -201,7 +201,7 @@ def verify():
         path = os.path.join(directory, "model.rnm")
         run("random", "--width", "1/16", "--depth", "18", "-o", path)
         done = run("verify", path)
-        tap.ok(done.returncode == 0 and "self-test: stage sums and logits hold" in done.stdout,
+        tap.ok(done.returncode == 0 and "self-test in fp32: stage sums and logits hold" in done.stdout,
                "verify", done.stdout + done.stderr)  # fmt: skip
         model = read(path)
         for at, words in [

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "weights/digest.h"
+#include "weights/layouts.h"
 #include "weights/mapping.h"
 #include "weights/recipe.h"
 
 struct lookup {
     const struct wt_view *view;
     const struct wt_rnm_section *section;
+    uint32_t dtype; /* of its filters */
 };
 
 /* A kn_shape_fn on the section's tensor table. */
@@ -26,10 +28,10 @@ static int shape_of(void *ctx, const char *name, int64_t dim[KN_MAX_DIMS])
     return (int)tensor->ndim;
 }
 
-/* The section's tensor "LAYER.kind": of dtype f32, of that shape, and `bytes` long. */
-static int find_f32(const void **data, const struct lookup *lookup, const char *layer,
-                    const char *kind, const int64_t *dim, uint32_t ndim, uint64_t bytes,
-                    struct wt_err *err)
+/* The section's tensor "LAYER.kind": of that dtype and shape, and `bytes` long. */
+static int find_data(const void **data, const struct lookup *lookup, const char *layer,
+                     const char *kind, uint32_t dtype, const int64_t *dim, uint32_t ndim,
+                     uint64_t bytes, struct wt_err *err)
 {
     char name[sizeof(((struct wt_rnm_tensor *)0)->name)];
     const struct wt_rnm_tensor *t;
@@ -40,15 +42,15 @@ static int find_f32(const void **data, const struct lookup *lookup, const char *
     if (t == NULL)
         return wt_fail(err, WT_ETENSOR, "%s: section %s lacks %s; pack the weights again",
                        lookup->view->path, lookup->section->layout, name);
-    same = t->dtype == WT_RNM_F32 && t->ndim == ndim && t->bytes == bytes;
+    same = t->dtype == dtype && t->ndim == ndim && t->bytes == bytes;
     for (uint32_t i = 0; i < ndim; i++)
         same = same && t->dim[i] == (uint64_t)dim[i];
     if (!same)
         return wt_fail(err, WT_ESHAPE,
-                       "%s: section %s: %s: expected f32 [%" PRId64 ", ...] in %" PRIu64
+                       "%s: section %s: %s: expected %s [%" PRId64 ", ...] in %" PRIu64
                        " bytes, found dtype %" PRIu32 " [%" PRIu64 ", ...] in %" PRIu64,
-                       lookup->view->path, lookup->section->layout, name, dim[0], bytes, t->dtype,
-                       t->dim[0], t->bytes);
+                       lookup->view->path, lookup->section->layout, name, wt_layouts_dtype(dtype),
+                       dim[0], bytes, t->dtype, t->dim[0], t->bytes);
     *data = lookup->view->base + lookup->section->offset + t->offset;
     return WT_OK;
 }
@@ -63,11 +65,11 @@ static int find_weight(struct kn_weight *weight, const struct lookup *lookup,
     *weight = (struct kn_weight){0};
     if (layer->op != KN_CONV && layer->op != KN_FC)
         return WT_OK;
-    int code = find_f32(&weight->w, lookup, layer->name, "weight", dim, ndim,
-                        kn_pack_bytes(lookup->section->layout, layer), err);
+    int code = find_data(&weight->w, lookup, layer->name, "weight", lookup->dtype, dim, ndim,
+                         kn_pack_bytes(lookup->section->layout, layer), err);
     if (code == WT_OK)
-        code = find_f32(&bias, lookup, layer->name, "bias", dim, 1,
-                        (uint64_t)layer->oc * sizeof(float), err);
+        code = find_data(&bias, lookup, layer->name, "bias", WT_RNM_F32, dim, 1,
+                         (uint64_t)layer->oc * sizeof(float), err);
     weight->bias = bias;
     return code;
 }
@@ -105,16 +107,21 @@ static int find_section(struct lookup *lookup, const char *layout, struct wt_err
     const struct wt_view *view = lookup->view;
     char found[128] = "";
 
+    const struct wt_layout *wanted = wt_layouts_find(layout);
+
     lookup->section = wt_view_section(view, layout);
+    lookup->dtype = wanted ? wanted->dtype : WT_RNM_F32;
     if (lookup->section != NULL)
         return WT_OK;
-    for (uint32_t i = 0; i < view->header->n_sections && strlen(found) < sizeof(found) - 20; i++)
-        snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s", i > 0 ? ", " : "",
-                 view->sections[i].layout);
+    for (uint32_t i = 0; i < view->header->n_sections && strlen(found) < sizeof(found) - 28; i++)
+        snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s (%s)",
+                 i > 0 ? ", " : "", view->sections[i].layout, view->sections[i].precision);
+    const char *precision = wt_layouts_precision(wanted ? wanted->precision : WT_IN_FP32);
     return wt_fail(err, WT_ESECTION,
-                   "%s: has no section %s, only %s; pack the weights again with this release's "
-                   "resnet-pack, or choose another precision",
-                   view->path, layout, found);
+                   "%s: has no section %s (%s), only %s; pack the weights again with this "
+                   "release's resnet-pack pack --precision %s%s, or choose another precision",
+                   view->path, layout, precision, found,
+                   wanted != NULL && wanted->precision != WT_IN_FP32 ? "fp32," : "", precision);
 }
 
 static int list_labels(struct wt_mapping *mapping, struct wt_err *err)
@@ -152,6 +159,7 @@ static int fill_model(struct wt_model *model, struct wt_mapping *mapping, const 
         (code = list_labels(mapping, err)) != WT_OK)
         return code;
     memcpy(model->layout, lookup.section->layout, sizeof(model->layout));
+    memcpy(model->precision, lookup.section->precision, sizeof(model->precision));
     model->labels = mapping->labels;
     model->mapped_bytes = mapping->view.header->head_bytes + lookup.section->bytes;
     return WT_OK;

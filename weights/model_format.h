@@ -22,7 +22,8 @@ enum {
     WT_RNM_VERSION = 1,
     WT_RNM_PAGE = 4096, /* bytes: a section starts on a page */
     WT_RNM_SYNTHETIC = 1,
-    WT_RNM_F32 = 1, /* dtype of a tensor */
+    WT_RNM_F32 = 1, /* dtypes of a tensor */
+    WT_RNM_BF16 = 2,
     WT_RNM_MAX_SECTIONS = 64,
     WT_RNM_MAX_TENSORS = 4096, /* in one section */
     WT_RNM_STAGES = 6,         /* stem, layer1 .. layer4, features */
@@ -56,7 +57,7 @@ struct wt_rnm_header {
 
 struct wt_rnm_section {
     char layout[16];   /* "f32.plain"; ids that a reader does not know are skipped */
-    char precision[8]; /* "fp32" */
+    char precision[8]; /* "fp32", "bf16" */
     uint32_t crc;      /* CRC-32C of its bytes */
     uint32_t n_tensors;
     uint64_t offset, bytes;

@@ -15,14 +15,6 @@
 #include "weights/recipe.h"
 #include "weights/view.h"
 
-struct layout {
-    const char *id, *precision;
-};
-
-/* In the file's order; fp32 always has the plain one. */
-static const struct layout layouts[] = {{"f32.plain", "fp32"}, {"f32.n16", "fp32"}};
-enum { N_LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };
-
 struct writer {
     const struct wt_pack *pack;
     const struct wt_progress *progress;
@@ -33,6 +25,8 @@ struct writer {
     uint8_t *head; /* [head_bytes], as it goes to the file */
     struct wt_rnm_header *header;
     struct wt_rnm_section *sections;
+    const struct wt_layout *layouts[WT_N_LAYOUTS]; /* of the sections */
+    int n_sections;
 };
 
 int wt_progress(const struct wt_progress *progress, const char *what, double share)
@@ -79,11 +73,22 @@ static uint32_t count_tensors(const struct kn_net *net)
     return n;
 }
 
-/* Says where in the head its parts lie, and how long it is. */
-static void plan_head(struct wt_rnm_header *h, const struct wt_pack *pack)
+/* Every layout of the precisions asked for. */
+static void choose_layouts(struct writer *w)
 {
-    uint64_t tables = N_LAYOUTS * sizeof(struct wt_rnm_section) +
-                      N_LAYOUTS * count_tensors(pack->net) * sizeof(struct wt_rnm_tensor);
+    unsigned precisions = w->pack->precisions ? w->pack->precisions : 1u << WT_IN_FP32;
+
+    for (int i = 0; i < WT_N_LAYOUTS; i++)
+        if (precisions >> wt_layouts[i].precision & 1)
+            w->layouts[w->n_sections++] = &wt_layouts[i];
+}
+
+/* Says where in the head its parts lie, and how long it is. */
+static void plan_head(struct wt_rnm_header *h, const struct wt_pack *pack, int n_sections)
+{
+    uint64_t tables =
+        (uint64_t)n_sections * sizeof(struct wt_rnm_section) +
+        (uint64_t)n_sections * count_tensors(pack->net) * sizeof(struct wt_rnm_tensor);
 
     h->sections_offset = round_up(sizeof(*h), 8);
     h->labels_offset = h->sections_offset + tables;
@@ -105,15 +110,15 @@ static void fill_header(struct wt_rnm_header *h, const struct wt_pack *pack)
     h->classes = (uint32_t)pack->net->classes;
     h->features = (uint32_t)pack->net->features;
     h->flags = pack->synthetic ? WT_RNM_SYNTHETIC : 0;
-    h->n_sections = N_LAYOUTS;
     wt_recipe_pack(&h->recipe, pack->recipe);
 }
 
 static struct wt_rnm_tensor *add_tensor(struct wt_rnm_section *section, struct wt_rnm_tensor *at,
-                                        const char *layer, const char *kind, uint64_t bytes)
+                                        const char *layer, const char *kind, uint32_t dtype,
+                                        uint64_t bytes)
 {
     snprintf(at->name, sizeof(at->name), "%s.%s", layer, kind);
-    at->dtype = WT_RNM_F32;
+    at->dtype = dtype;
     at->offset = round_up(section->bytes, KN_ALIGN);
     at->bytes = bytes;
     section->bytes = at->offset + bytes;
@@ -124,15 +129,17 @@ static struct wt_rnm_tensor *add_tensor(struct wt_rnm_section *section, struct w
 static void fill_section(struct writer *w, int i, uint64_t offset)
 {
     const struct kn_net *net = w->pack->net;
+    const struct wt_layout *layout = w->layouts[i];
     struct wt_rnm_section *section = &w->sections[i];
     struct wt_rnm_tensor *at;
 
-    snprintf(section->layout, sizeof(section->layout), "%s", layouts[i].id);
-    snprintf(section->precision, sizeof(section->precision), "%s", layouts[i].precision);
+    snprintf(section->layout, sizeof(section->layout), "%s", layout->id);
+    snprintf(section->precision, sizeof(section->precision), "%s",
+             wt_layouts_precision(layout->precision));
     section->n_tensors = count_tensors(net);
     section->offset = offset;
     section->tensors_offset = w->header->sections_offset +
-                              N_LAYOUTS * sizeof(struct wt_rnm_section) +
+                              (uint64_t)w->n_sections * sizeof(struct wt_rnm_section) +
                               (uint64_t)i * section->n_tensors * sizeof(struct wt_rnm_tensor);
     at = (struct wt_rnm_tensor *)(w->head + section->tensors_offset);
     for (int l = 0; l < net->n_layers; l++) {
@@ -143,10 +150,11 @@ static void fill_section(struct writer *w, int i, uint64_t offset)
                           (uint64_t)layer->kw};
         at->ndim = layer->op == KN_FC ? 2 : 4;
         memcpy(at->dim, dim, at->ndim * sizeof(dim[0]));
-        at = add_tensor(section, at, layer->name, "weight", kn_pack_bytes(layouts[i].id, layer));
+        at = add_tensor(section, at, layer->name, "weight", layout->dtype,
+                        kn_pack_bytes(layout->id, layer));
         at->ndim = 1;
         at->dim[0] = dim[0];
-        at = add_tensor(section, at, layer->name, "bias", dim[0] * sizeof(float));
+        at = add_tensor(section, at, layer->name, "bias", WT_RNM_F32, dim[0] * sizeof(float));
     }
 }
 
@@ -154,16 +162,18 @@ static int make_head(struct writer *w)
 {
     struct wt_rnm_header plan = {0};
 
-    plan_head(&plan, w->pack);
+    choose_layouts(w);
+    plan_head(&plan, w->pack, w->n_sections);
     w->head = calloc(1, plan.head_bytes);
     if (w->head == NULL)
         return wt_fail(w->err, WT_ENOMEM, "%s: no memory for its head", w->path);
     w->header = (struct wt_rnm_header *)w->head;
     *w->header = plan;
     fill_header(w->header, w->pack);
+    w->header->n_sections = (uint32_t)w->n_sections;
     w->sections = (struct wt_rnm_section *)(w->head + plan.sections_offset);
     uint64_t end = plan.head_bytes;
-    for (int i = 0; i < N_LAYOUTS; i++) {
+    for (int i = 0; i < w->n_sections; i++) {
         fill_section(w, i, round_up(end, WT_RNM_PAGE));
         end = w->sections[i].offset + w->sections[i].bytes;
     }
@@ -265,15 +275,15 @@ static int write_sections(struct writer *w)
     uint64_t largest = 0;
     int code = WT_OK;
 
-    for (int s = 0; s < N_LAYOUTS; s++)
+    for (int s = 0; s < w->n_sections; s++)
         for (int i = 0; i < w->pack->net->n_layers; i++) {
-            uint64_t bytes = kn_pack_bytes(layouts[s].id, &w->pack->net->layer[i]);
+            uint64_t bytes = kn_pack_bytes(w->layouts[s]->id, &w->pack->net->layer[i]);
             largest = bytes > largest ? bytes : largest;
         }
     void *buffer = aligned_alloc(KN_ALIGN, round_up(largest, KN_ALIGN));
     if (buffer == NULL)
         return wt_fail(w->err, WT_ENOMEM, "%s: no memory for %" PRIu64 " bytes", w->path, largest);
-    for (int s = 0; s < N_LAYOUTS && code == WT_OK; s++)
+    for (int s = 0; s < w->n_sections && code == WT_OK; s++)
         code = write_section(w, &w->sections[s], buffer);
     free(buffer);
     return code;

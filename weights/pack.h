@@ -3,6 +3,7 @@
 #define WEIGHTS_PACK_H
 
 #include "weights/labels.h"
+#include "weights/layouts.h"
 #include "weights/model_format.h"
 #include "weights/weights.h"
 
@@ -27,6 +28,7 @@ struct wt_pack {
     const char *name;                       /* "ResNet-50" */
     const char *source_sha256;              /* hex; NULL: there was no source */
     int synthetic;
+    unsigned precisions; /* 1 << enum wt_precision for each; 0: fp32 */
 };
 
 /* Writes the file whole or not at all: temporary file in the same directory, fsync, rename, fsync

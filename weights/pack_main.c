@@ -77,6 +77,7 @@ static int finish(const struct wt_arguments *a, struct wt_pack *pack)
     catch_signals();
     wt_pack_name(name, pack->net, pack->synthetic);
     pack->name = name;
+    pack->precisions = a->precisions;
     int code = wt_selftest_compute(&selftest, pack->net, pack->weights, pack->recipe, SELFTEST_SEED,
                                    &progress, &err);
     if (code == WT_OK) {

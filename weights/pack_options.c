@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fcgi/version.h"
+#include "weights/layouts.h"
 
 enum { EXIT_USAGE = 64 };
 
@@ -26,8 +27,9 @@ static const char usage[] =
     "  --activation NAME           softmax or sigmoid\n"
     "  --exif apply|ignore         the orientation that a photograph carries\n"
     "  --labels FILE               one class name a line\n"
-    "  --precision fp32            what to pack; this build packs fp32 only\n"
+    "  --precision LIST            what to compute in: fp32, bf16 or both, as fp32,bf16 (fp32)\n"
     "random: weights drawn from a seed, for tests and for machines without real ones\n"
+    "  --precision LIST            as above\n"
     "  --seed N --depth 18|34|50|101|152 --width P/Q (of ResNet's channels) --classes N\n"
     "\n"
     "  -o, --output FILE   -h, --help   -V, --version\n"
@@ -69,6 +71,7 @@ static const struct option random_options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"width", required_argument, NULL, OPT_WIDTH},
     {"depth", required_argument, NULL, OPT_DEPTH},
+    {"precision", required_argument, NULL, OPT_PRECISION},
     {"classes", required_argument, NULL, OPT_CLASSES},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -170,17 +173,18 @@ static int width_channels(const char *value)
     return p * CHANNELS / q;
 }
 
-static void check_precision(const char *value)
+static unsigned precisions(const char *value)
 {
-    char *list = strdup(value), *rest = list;
+    const char *unknown;
+    int n;
+    unsigned found = wt_layouts_parse(value, &unknown, &n);
 
-    for (char *one; rest != NULL && (one = strsep(&rest, ",")) != NULL;) {
-        if (strcmp(one, "bf16") == 0 || strcmp(one, "int8") == 0)
-            wt_options_fail("--precision %s: this build packs fp32 only", one);
-        if (strcmp(one, "fp32") != 0)
-            wt_options_fail("--precision: expected fp32, found \"%s\"", one);
-    }
-    free(list);
+    if (found == 0 && n == 4 && memcmp(unknown, "int8", 4) == 0)
+        wt_options_fail("--precision int8: this build packs fp32 and bf16 only");
+    if (found == 0)
+        wt_options_fail("--precision: expected fp32, bf16 or fp32,bf16, found \"%.*s\"", n,
+                        unknown);
+    return found;
 }
 
 static void take_option(struct wt_arguments *a, int option, const char *name)
@@ -196,10 +200,10 @@ static void take_option(struct wt_arguments *a, int option, const char *name)
         a->recipe[a->n_recipe++][1] = optarg;
         break;
     case OPT_PRECISION:
-        check_precision(optarg);
+        a->precisions = precisions(optarg);
         break;
     case OPT_CALIBRATE:
-        wt_options_fail("--calibrate is for int8, and this build packs fp32 only");
+        wt_options_fail("--calibrate is for int8, and this build packs fp32 and bf16 only");
     case OPT_LABELS:
         a->labels = optarg;
         break;

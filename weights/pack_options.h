@@ -10,6 +10,7 @@ struct wt_arguments {
     enum wt_command command;
     const char *input, *output, *labels;
     int json;
+    unsigned precisions; /* 1 << enum wt_precision for each; 0: not said */
     struct wt_random random;
     const char *recipe[16][2]; /* flag and value, in the order given */
     int n_recipe;

@@ -197,8 +197,8 @@ static int verify_filters(const struct wt_view *view, const struct wt_model *pla
     return code;
 }
 
-/* That every other layout of fp32 holds the same weights as the plain one, which the self-test is
- * run with. */
+/* That every other section holds the same weights as the plain one, which the self-test is run
+ * with. */
 static int verify_layouts(const struct wt_view *view, const struct wt_model *plain, FILE *out,
                           struct wt_err *err)
 {
@@ -233,16 +233,18 @@ static int report_layer(void *ctx, int layer)
     return wt_progress(r->progress, "self-test", share) == 0 ? KN_MAX_THREADS : 0;
 }
 
-static int verify_network(const struct wt_view *view, FILE *out, const struct wt_progress *progress,
-                          struct wt_err *err)
+/* Runs the self-test with `ref` on the weights that it reads of this precision. */
+static int verify_network(const struct wt_view *view, const char *precision, FILE *out,
+                          const struct wt_progress *progress, struct wt_err *err)
 {
     const char *path = view->path;
-    struct kn_options options = {.isa = "ref", .max_batch = 1, .max_threads = KN_MAX_THREADS};
+    struct kn_options options = {
+        .isa = "ref", .precision = precision, .max_batch = 1, .max_threads = KN_MAX_THREADS};
     struct kn_plan *plan = NULL;
     struct wt_model model;
     struct kn_err why;
     struct reporter reporter = {progress, &model.net};
-    const char *layout = kn_plan_layout("ref", "fp32", &why);
+    const char *layout = kn_plan_layout("ref", precision, &why);
 
     if (layout == NULL)
         return wt_fail(err, WT_ESECTION, "%s: %s", path, wt_err_kernels(&why));
@@ -251,18 +253,28 @@ static int verify_network(const struct wt_view *view, FILE *out, const struct wt
         return code;
     fprintf(out, "network: %s, %d layers, as its tensors say\n", model.net.arch,
             model.net.n_layers);
-    if ((code = verify_layouts(view, &model, out, err)) != WT_OK)
+    if (strcmp(layout, "f32.plain") == 0 && (code = verify_layouts(view, &model, out, err)) != 0)
         goto out;
+    double tolerance =
+        strcmp(precision, "fp32") == 0 ? ref_tolerance : wt_selftest_tolerance(&model);
     if (kn_plan_new(&plan, &model.net, model.weights, &options, &why) != KN_OK)
         code = wt_fail(err, WT_ENOMEM, "%s: %s", path, wt_err_kernels(&why));
     else
-        code = wt_selftest(&model, plan, ref_tolerance, report_layer, &reporter, err);
+        code = wt_selftest(&model, plan, tolerance, report_layer, &reporter, err);
     if (code == WT_OK)
-        fprintf(out, "self-test: stage sums and logits hold\n");
+        fprintf(out, "self-test in %s: stage sums and logits hold\n", precision);
 out:
     kn_plan_free(plan);
     wt_model_close(&model);
     return code;
+}
+
+/* fp32 if it is there: all other sections can be held against it. */
+static const char *precision_of(const struct wt_view *view)
+{
+    if (wt_view_section(view, "f32.plain") != NULL)
+        return "fp32";
+    return view->sections[0].precision;
 }
 
 int wt_report_verify(const char *path, FILE *out, const struct wt_progress *progress,
@@ -275,7 +287,7 @@ int wt_report_verify(const char *path, FILE *out, const struct wt_progress *prog
         return code;
     code = verify_bytes(&view, out, err);
     if (code == WT_OK)
-        code = verify_network(&view, out, progress, err);
+        code = verify_network(&view, precision_of(&view), out, progress, err);
     wt_view_close(&view);
     return code;
 }

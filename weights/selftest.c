@@ -199,6 +199,26 @@ static int compare_logits(const float *found, const float *want, int n, double t
     return WT_OK;
 }
 
+/* fp32 engines that only sum in another order stay below 1e-6 and Winograd's F(4,3) below 2e-5; a
+ * wrong weight, layout or instruction is off by far more than 1e-4.
+ *
+ * bf16 rounds each filter and each value that a layer writes to 8 bits: an error uniform within
+ * u = 2^-8 of it, so of variance u^2 / 3, independent from one to the next. A layer's sum passes on
+ * its input's relative error and adds that of its filter and of its own rounding; n layers one
+ * after the other make a standard deviation of u * sqrt(2 n / 3), 0.02 for ResNet-50. Four of those
+ * are allowed. */
+double wt_selftest_tolerance(const struct wt_model *model)
+{
+    const double fp32 = 1e-4, u = 0x1p-8;
+    int n = 0;
+
+    if (strcmp(model->precision, "bf16") != 0)
+        return fp32;
+    for (int i = 0; i < model->net.n_layers; i++)
+        n += model->net.layer[i].op == KN_CONV || model->net.layer[i].op == KN_FC;
+    return 4 * u * sqrt(2.0 * n / 3);
+}
+
 int wt_selftest(const struct wt_model *model, struct kn_plan *plan, double tolerance,
                 kn_between_fn *between, void *ctx, struct wt_err *err)
 {

@@ -75,6 +75,7 @@ struct wt_model {
     char sha256[65];           /* of the packed model, hex; X-Model shows the first 12 digits */
     char source_sha256[65];    /* of the file it was packed from */
     char layout[16];           /* "f32.plain" */
+    char precision[8];         /* "fp32", "bf16": the section's */
     int synthetic;             /* 1: made by `resnet-pack random` */
     const char *const *labels; /* [net.classes], UTF-8; owned by the model */
     size_t mapped_bytes;
@@ -97,5 +98,8 @@ void wt_model_close(struct wt_model *model);
  * stage that differs, with both numbers. between/ctx as in kn_run() (may be NULL). */
 int wt_selftest(const struct wt_model *model, struct kn_plan *plan, double tolerance,
                 kn_between_fn *between, void *ctx, struct wt_err *err);
+
+/* The difference that engines of the model's precision are allowed. */
+double wt_selftest_tolerance(const struct wt_model *model);
 
 #endif

@@ -45,7 +45,7 @@ static const char usage[] =
     "Measures forward passes of a network, on random images.\n"
     "\n"
     "  -m, --model FILE      packed model (default: a ResNet-50 with random weights)\n"
-    "      --precision P     fp32\n"
+    "      --precision P     fp32 or bf16\n"
     "      --isa I           %s (default: the first)\n"
     "      --threads T       1..%d that a pass may use (1)\n"
     "      --batch B         images a pass, 1..%d (1)\n"

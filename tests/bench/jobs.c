@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernels/bf16.h"
 #include "tests/bench/nets.h"
 
 void t_guarded_new(struct t_guarded *g, size_t n)
@@ -92,22 +93,40 @@ void t_job_run(struct t_job *t, const struct kn_algorithm *algorithm, int in_pla
 /* A value that keeps `block` channels together, with a halo. */
 struct blocked {
     struct t_guarded mem;
+    enum kn_element element;
     int c, h, w, block, halo;
 };
 
-static void blocked_new(struct blocked *b, int c, int h, int w, int block, int halo)
+static void blocked_new(struct blocked *b, int c, int h, int w, int block, int halo,
+                        enum kn_element element)
 {
-    size_t blocks = (size_t)((c + block - 1) / block);
-    *b = (struct blocked){.c = c, .h = h, .w = w, .block = block, .halo = halo};
-    t_guarded_new(&b->mem, blocks * (size_t)((h + 2 * halo) * (w + 2 * halo) * block));
-    memset(b->mem.data, 0, b->mem.n * sizeof(float));
+    size_t n = (size_t)((c + block - 1) / block * block * (h + 2 * halo) * (w + 2 * halo));
+    size_t bytes = n * kn_element_bytes(element);
+    *b = (struct blocked){.c = c, .h = h, .w = w, .block = block, .halo = halo, .element = element};
+    assert(bytes % sizeof(float) == 0);
+    t_guarded_new(&b->mem, bytes / sizeof(float));
+    memset(b->mem.data, 0, bytes);
 }
 
-static float *at(const struct blocked *b, int c, int y, int x)
+static size_t at(const struct blocked *b, int c, int y, int x)
 {
     int h = b->h + 2 * b->halo, w = b->w + 2 * b->halo;
     size_t pixel = ((size_t)(c / b->block) * (size_t)h + (size_t)(y + b->halo)) * (size_t)w;
-    return b->mem.data + (pixel + (size_t)(x + b->halo)) * (size_t)b->block + c % b->block;
+    return (pixel + (size_t)(x + b->halo)) * (size_t)b->block + (size_t)(c % b->block);
+}
+
+static void put(struct blocked *b, size_t i, float x)
+{
+    if (b->element == KN_BF16)
+        ((uint16_t *)(void *)b->mem.data)[i] = kn_bf16_round(x);
+    else
+        b->mem.data[i] = x;
+}
+
+static float get(const struct blocked *b, size_t i)
+{
+    return b->element == KN_BF16 ? kn_bf16_widen(((uint16_t *)(void *)b->mem.data)[i])
+                                 : b->mem.data[i];
 }
 
 static void block_up(struct blocked *b, const float *x)
@@ -115,7 +134,7 @@ static void block_up(struct blocked *b, const float *x)
     for (int c = 0; c < b->c; c++)
         for (int i = 0; i < b->h; i++)
             for (int j = 0; j < b->w; j++)
-                *at(b, c, i, j) = *x++;
+                put(b, at(b, c, i, j), *x++);
 }
 
 /* Takes every value out, which leaves zeros everywhere. */
@@ -124,8 +143,8 @@ static void unblock(struct blocked *b, float *x)
     for (int c = 0; c < b->c; c++)
         for (int i = 0; i < b->h; i++)
             for (int j = 0; j < b->w; j++, x++) {
-                *x = *at(b, c, i, j);
-                *at(b, c, i, j) = 0;
+                *x = get(b, at(b, c, i, j));
+                put(b, at(b, c, i, j), 0);
             }
     for (size_t i = 0; i < b->mem.n; i++)
         assert(b->mem.data[i] == 0);
@@ -136,19 +155,21 @@ void t_job_run_engine(struct t_job *t, const struct kn_engine *engine, int in_pl
 {
     const struct kn_layer *l = &t->layer;
     const struct kn_algorithm *algorithm = kn_dispatch_layer(engine, l);
+    enum kn_element in = kn_element_in(engine, l), out = kn_element_out(engine, l);
     int stem = kn_kind_of(l) == KN_CONV_STEM, block = engine->block;
     int halo_x = block > 1 && !stem && l->op == KN_CONV ? l->pad : 0;
     struct t_guarded w, scratch;
     struct blocked x, y, residual;
 
     halo_y = block > 1 ? halo_y : 0;
-    blocked_new(&x, l->ic, l->ih, l->iw, stem ? 1 : block, halo_x);
+    blocked_new(&x, l->ic, l->ih, l->iw, stem ? 1 : block, halo_x, in);
     block_up(&x, t->x.data);
-    blocked_new(&residual, l->oc, l->oh, l->ow, block, halo_y);
+    blocked_new(&residual, l->oc, l->oh, l->ow, block, halo_y, out);
     block_up(&residual, t->residual.data);
-    blocked_new(&y, l->oc, l->oh, l->ow, block, halo_y);
-    for (size_t i = 0; i < y.mem.n; i++)
-        y.mem.data[i] = in_place ? residual.mem.data[i] : NAN;
+    blocked_new(&y, l->oc, l->oh, l->ow, block, halo_y, out);
+    memset(y.mem.data, 0xff, y.mem.n * sizeof(float)); /* NaN, in either element */
+    if (in_place)
+        memcpy(y.mem.data, residual.mem.data, y.mem.n * sizeof(float));
     t_guarded_new(&w, kn_pack_bytes(engine->layout, l) / sizeof(float));
     if (w.n > 0)
         kn_pack(engine->layout, l, t->w.data, w.data);

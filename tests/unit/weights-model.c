@@ -372,7 +372,8 @@ static void wrong_heads_say_what_is_wrong(void **state)
     refuse_change(change_recipe, WT_EFORMAT, "std: expected");
     refuse_change(change_label, WT_EFORMAT, "label 0: byte 0a");
     refuse_change(change_selftest, WT_EFORMAT, "self-test");
-    refuse_change(change_layout, WT_ESECTION, "has no section f32.plain, only f32.odd");
+    refuse_change(change_layout, WT_ESECTION,
+                  "has no section f32.plain (fp32), only f32.odd (fp32)");
 }
 
 /* Appends a second section, of one page, with the table moved into the head's padding. */
@@ -412,7 +413,7 @@ static void sections_of_later_versions_are_skipped(void **state)
     t_must(wt_model_open(&model, m.path, layout, &err), &err);
     wt_model_close(&model);
     assert_int_equal(wt_model_open(&model, m.path, "f32.n16", &err), WT_ESECTION);
-    assert_non_null(strstr(err.text, "only f32.plain, x99.later"));
+    assert_non_null(strstr(err.text, "only f32.plain (fp32), x99.later (fp32)"));
     assert_int_equal(wt_model_open(&model, m.path, "x99.later", &err), WT_EARCH);
 
     /* Only the section in use is looked at, so damage elsewhere waits for `verify`. */

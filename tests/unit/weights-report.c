@@ -72,7 +72,7 @@ static void a_good_file_holds(void **state)
     t_must(verify(image, &text, &err), &err);
     assert_non_null(strstr(text, "head: CRC-32C"));
     assert_non_null(strstr(text, "section f32.n16: the weights of f32.plain\n"));
-    assert_non_null(strstr(text, "self-test: stage sums and logits hold\n"));
+    assert_non_null(strstr(text, "self-test in fp32: stage sums and logits hold\n"));
     free(text);
 }
 
