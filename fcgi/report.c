@@ -74,10 +74,10 @@ void fcgi_report_log(struct fcgi_worker *worker, int sent)
     char layers[192];
 
     fcgi_log(FCGI_LOG_INFO, "request",
-             "request_id=%s nginx_id=%s method=%.16s path=%.128s status=%d code=%s sent=%s ms=%.3f "
-             "queue_ms=%.3f read_ms=%.3f decode_ms=%.3f resize_ms=%.3f infer_ms=%.3f "
-             "write_ms=%.3f bytes_in=%llu bytes_out=%zu images=%d error=%s",
-             request->id, request->nginx_id, request->method, request->path,
+             "request_id=%s nginx_id=%s traceparent=%.55s method=%.16s path=%.128s status=%d "
+             "code=%s sent=%s ms=%.3f queue_ms=%.3f read_ms=%.3f decode_ms=%.3f resize_ms=%.3f "
+             "infer_ms=%.3f write_ms=%.3f bytes_in=%llu bytes_out=%zu images=%d error=%s",
+             request->id, request->nginx_id, request->traceparent, request->method, request->path,
              fcgi_error_status(response->code), fcgi_error_code(response->code),
              sent ? "no" : "yes", ms(job->total_ns), ms(stage_ns[FCGI_STAGE_QUEUE]),
              ms(stage_ns[FCGI_STAGE_READ]), ms(stage_ns[FCGI_STAGE_DECODE]),

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fcgi/trace.h"
+
 int fcgi_request_number(const char *text, size_t n, int64_t max, int64_t *number)
 {
     int64_t value = 0;
@@ -115,6 +117,13 @@ static void find_ids(struct fcgi_request *request, char **envp, const char *own_
     snprintf(request->id, sizeof request->id, "%s", id);
 }
 
+static const char *find_trace(char **envp)
+{
+    const char *text = param(envp, "HTTP_TRACEPARENT");
+
+    return fcgi_trace_is_parent(text) ? text : "";
+}
+
 /* nginx's clock is ours, if both run on one kernel: a difference that no queue explains is a step
  * of the clock, and tells nothing about age. */
 static void find_age(struct fcgi_request *request, char **envp, int64_t wall_ms)
@@ -157,6 +166,7 @@ int fcgi_request_parse(struct fcgi_request *request, char **envp,
     request->query = param(envp, "QUERY_STRING");
     request->content_type = param(envp, "CONTENT_TYPE");
     request->content_encoding = param(envp, "HTTP_CONTENT_ENCODING");
+    request->traceparent = find_trace(envp);
     request->content_length = -1;
     find_path(request, envp);
     find_ids(request, envp, context->own_id);

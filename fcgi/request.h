@@ -15,11 +15,12 @@ struct fcgi_request {
     int64_t content_length; /* -1: not said */
     char path_copy[1024];   /* where path points when a query had to be cut off */
     char id[FCGI_REQUEST_MAX_ID + 1];
-    char nginx_id[33];    /* empty without nginx */
-    int64_t age_ms;       /* since nginx passed it on; 0 when that is not known */
-    int clock_stepped;    /* 1: nginx's time is over 15 minutes away from ours */
-    int64_t budget_ms;    /* the client's, if smaller than the server's */
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+    const char *traceparent; /* W3C Trace Context; "" unless well-formed */
+    char nginx_id[33];       /* empty without nginx */
+    int64_t age_ms;          /* since nginx passed it on; 0 when that is not known */
+    int clock_stepped;       /* 1: nginx's time is over 15 minutes away from ours */
+    int64_t budget_ms;       /* the client's, if smaller than the server's */
+    uint64_t deadline_ns;    /* CLOCK_MONOTONIC */
 };
 
 /* What is known besides the parameters. */

@@ -12,6 +12,7 @@ logs and temporary files inside DIR, and listens on ADDRESS:PORT (127.0.0.1:8080
 metrics and the full status, on 127.0.0.1:PORT+1.
   RESNET_RUN_DIR          where the sockets are (DIR/run)
   RESNET_REQUEST_TIMEOUT  RESNET_MAX_BODY  RESNET_RATE_LIMIT  as for resnet-spawn
+  NGINX_CORS_ORIGIN       pages that may read answers: *, or origins between blanks (none)
   RESNET_DRAIN_TIMEOUT    how long an old nginx process may finish its requests (request time-out
                           + 20 s)
 USAGE
@@ -43,7 +44,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$dir/conf.d" "$dir/tmp"
 dir=$(cd "$dir" && pwd)
 : "${RESNET_RUN_DIR:=$dir/run}"
-: "${NGINX_PAGE_DIR:=$here/www}"
+: "${NGINX_PAGE_DIR:=$here/html}"
 : "${NGINX_LISTEN:=$address:$port}"
 : "${NGINX_INTERNAL_LISTEN:=127.0.0.1:$((port + 1))}"
 : "${NGINX_ACCESS_LOG:=$dir/access.log}"
@@ -96,6 +97,8 @@ http {
         text/html               html;
         text/css                css;
         application/javascript  js;
+        application/json        json;
+        image/svg+xml           svg;
     }
     charset utf-8;
     charset_types text/css application/javascript;

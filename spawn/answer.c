@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "fcgi/json.h"
+#include "fcgi/log.h"
 #include "fcgi/records.h"
+#include "fcgi/trace.h"
 #include "spawn/answer.h"
 
 typedef void answer_fn(const struct spawn_scene *scene, const struct spawn_request *request,
@@ -124,10 +126,22 @@ static struct spawn_answer begin(struct spawn_scene *scene)
     return (struct spawn_answer){.body = &scene->body};
 }
 
+/* Probes and polls are many, and say little: only who debugs wants to read of them. */
+static void log_answer(const struct spawn_params *params, const struct spawn_request *request,
+                       const struct spawn_answer *answer)
+{
+    fcgi_log(FCGI_LOG_DEBUG, "answer",
+             "request_id=%s nginx_id=%s traceparent=%.55s method=%s path=%s status=%d",
+             request->request_id, params->nginx_id,
+             fcgi_trace_is_parent(params->traceparent) ? params->traceparent : "", params->method,
+             params->uri, answer->status);
+}
+
 static void send_off(struct spawn_scene *scene, const struct spawn_params *params,
                      const struct spawn_request *request, const struct spawn_answer *answer,
                      uint16_t id, struct fcgi_buffer *wire)
 {
+    log_answer(params, request, answer);
     fill_head(&scene->head, scene, request, answer);
     wire->failed |= scene->head.failed | scene->body.failed;
     if (!strcmp(params->method, "HEAD"))

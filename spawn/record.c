@@ -14,8 +14,12 @@ static const struct {
     {                                                                                              \
         name, offsetof(struct spawn_params, member), sizeof((struct spawn_params *)0)->member      \
     }
-    KEPT("REQUEST_METHOD", method), KEPT("DOCUMENT_URI", uri), KEPT("REQUEST_ID", nginx_id),
-    KEPT("HTTP_X_REQUEST_ID", request_id), KEPT("RESNET_LISTENER", listener)
+    KEPT("REQUEST_METHOD", method),
+    KEPT("DOCUMENT_URI", uri),
+    KEPT("REQUEST_ID", nginx_id),
+    KEPT("HTTP_X_REQUEST_ID", request_id),
+    KEPT("RESNET_LISTENER", listener),
+    KEPT("HTTP_TRACEPARENT", traceparent)
 #undef KEPT
 };
 

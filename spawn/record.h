@@ -22,7 +22,7 @@ enum spawn_record_type {
 
 /* The parameters that are kept; longer values are cut. */
 struct spawn_params {
-    char method[16], uri[256], nginx_id[64], request_id[160], listener[16];
+    char method[16], uri[256], nginx_id[64], request_id[160], listener[16], traceparent[64];
 };
 
 enum spawn_record_state { SPAWN_RECORD_MORE, SPAWN_RECORD_WHOLE, SPAWN_RECORD_BROKEN };

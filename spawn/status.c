@@ -117,12 +117,21 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
 static void add_counts(struct fcgi_buffer *body, const struct spawn_pages *pages)
 {
     struct spawn_tally tally = spawn_pages_tally(pages);
+    double service_us = spawn_pages_service_us(pages);
+    unsigned long long requests = 0;
 
+    for (int i = 0; i < pages->n; i++)
+        requests += pages->slots[i]->requests;
     fcgi_buffer_format(body,
                        "\"workers\":{\"wanted\":%u,\"ready\":%d,\"busy\":%d,\"starting\":%d,"
                        "\"draining\":%d}",
                        pages->main->workers, tally.ready, tally.busy, tally.starting,
                        tally.draining);
+    fcgi_buffer_format(body, ",\"requests\":%llu,\"service_ms\":", requests);
+    if (service_us > 0)
+        fcgi_buffer_format(body, "%.3f", service_us / 1e3);
+    else
+        fcgi_buffer_text(body, "null");
 }
 
 /* null where the kernel does not tell. */

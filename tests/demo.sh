@@ -117,7 +117,7 @@ make_directory() {
     mkdir "$dir/run"
     nginx_dir=$top/nginx
     [ "$(id -u)" -eq 0 ] || return 0
-    if ! as_user test -x "$bin/resnet-spawn" || ! as_user test -r "$nginx_dir/www/index.html"; then
+    if ! as_user test -x "$bin/resnet-spawn" || ! as_user test -r "$nginx_dir/html/index.html"; then
         cp -r "$bin" "$nginx_dir" "$dir"
         bin=$dir/bin
         nginx_dir=$dir/nginx

@@ -43,6 +43,10 @@ def variations():
         ("2k", (), {"RESNET_MAX_BODY": "2k"}, "client_max_body_size 2048;"),
         ("5 GiB", (), {"RESNET_MAX_BODY": "5GiB"}, "client_max_body_size 5368709120;"),
         ("rate limit", (), {"RESNET_RATE_LIMIT": "5"}, "rate=5r/s;"),
+        ("no CORS", (), {}, "# NGINX_CORS_ORIGIN is empty"),
+        ("CORS", (), {"NGINX_CORS_ORIGIN": "https://a.example http://[::1]:80"},
+         'default ""; "https://a.example" $http_origin; "http://[::1]:80" $http_origin;'),
+        ("CORS for all", (), {"NGINX_CORS_ORIGIN": "*"}, 'default "*";'),
         ("port", ("-p", "9000"), {}, "listen 127.0.0.1:9001 default_server;"),
         ("address", ("-a", "[::1]", "-p", "9000"), {}, "listen [::1]:9000 default_server;"),
         ("run dir", (), {"RESNET_RUN_DIR": "/run/x"}, 'server "unix:/run/x/work.sock"'),
@@ -74,6 +78,10 @@ def refused():
         {"RESNET_MAX_BODY": "16X"},
         {"RESNET_RATE_LIMIT": "-1"},
         {"RESNET_RATE_LIMIT": "many"},
+        {"NGINX_CORS_ORIGIN": "app.example.org"},
+        {"NGINX_CORS_ORIGIN": "https://a.example/path"},
+        {"NGINX_CORS_ORIGIN": 'https://a"; x "'},
+        {"NGINX_CORS_ORIGIN": "* https://a.example"},
         {"RESNET_RUN_DIR": "/run/a;b"},
         {"RESNET_RUN_DIR": "/run/a$b"},
     ]
@@ -106,7 +114,7 @@ def as_the_stock_image():
     settings = {
         "RESNET_RUN_DIR": "/run/resnet-fcgi", "RESNET_RATE_LIMIT": "3", "NGINX_LISTEN": "8080",
         "NGINX_INTERNAL_LISTEN": "127.0.0.1:8081", "NGINX_ACCESS_LOG": "/dev/stdout",
-        "NGINX_PAGE_DIR": "/usr/share/resnet-fcgi/www", "NGINX": service.NGINX,
+        "NGINX_PAGE_DIR": "/usr/share/resnet-fcgi/nginx/html", "NGINX": service.NGINX,
     }  # fmt: skip
     script = f"""set -e; . {ENVSH}
         names=$(printf '${{%s}} ' $(env | cut -d= -f1 | grep -E '^(RESNET|NGINX)'))

@@ -16,7 +16,7 @@ PROGRAMS = {
     "spawn": ("resnet-spawn", "resnet-control", "resnet-ctl"),
 }
 # Named as a whole: `unit/*.c`.
-AS_A_WHOLE = re.compile(r"tests/(unit|fixtures|bench)/|nginx/www/|\.t$")
+AS_A_WHOLE = re.compile(r"tests/(unit|fixtures|bench)/|nginx/html/|\.t$")
 
 
 def unnamed(paths, text):

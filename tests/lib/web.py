@@ -51,6 +51,8 @@ def parse(raw, head=False):
     headers = [(k.lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines[1:])]
     answer = Answer(int(status[:3]), headers, body)
     length = answer.header("content-length")
+    if length is None and answer.status == 204:  # which has no body, and must not name its length
+        length = 0
     if length is None:
         raise Broken(f"no Content-Length: {answer}")
     if len(body) != (0 if head else int(length)):

@@ -409,8 +409,11 @@ static void status_of_workers(void **state)
     assert_non_null(strstr(text, "\"verdicts\":{\"running\":0,\"slow\":0,\"starved\":3,"));
     assert_non_null(strstr(text, "\"cpu_throttled_ms\":2500,"));
     assert_non_null(strstr(text, "\"reason\":\"the model is corrupt\""));
+    workers[1].requests = 41;
+    workers[1].service_us = 12500;
     status(false);
     text = scene.body.bytes;
+    assert_non_null(strstr(text, "\"requests\":41,\"service_ms\":12.500,"));
     assert_non_null(strstr(text, "\"workers\":{\"wanted\":0,\"ready\":1,\"busy\":1,"));
     assert_null(strstr(text, "some-"));
     assert_null(strstr(text, "corrupt"));
