@@ -3,7 +3,7 @@
  * (f32.h); this page says which tiles there are, in which order, and what to fetch meanwhile.
  *
  * Small weights stay in L2 while the pixels pass by; large ones pass by once, each panel over all
- * pixels, and the next panel is fetched from memory during the one in hand. */
+ * pixels of all images, and the next panel is fetched from memory during the one in hand. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -16,8 +16,9 @@
 
 enum {
     BLOCK = KN_F32_BLOCK,
-    MIN_PIXELS = 6, /* of the largest tile of any instruction set */
-    L2_PERCENT = 35 /* weights up to this share of L2 stay there */
+    MIN_PIXELS = 6,   /* of the largest tile of any instruction set */
+    L2_PERCENT = 35,  /* weights up to this share of L2 stay there */
+    L2_PERCENT_X = 50 /* of images that share a pass over the weights, inputs up to this */
 };
 
 /* How the output's pixels are cut into tiles. */
@@ -36,10 +37,11 @@ struct spot {
 struct conv {
     const struct kn_job *job;
     kn_f32_tile_fn *const *kernel;
-    struct kn_f32_tile tile;         /* what all tiles have in common */
-    ptrdiff_t x_row, x_pixel, y_row; /* floats, for one output row or pixel */
-    struct spot *spots;              /* [tiles] */
-    int tiles;
+    struct kn_f32_tile tile;          /* what all tiles have in common */
+    ptrdiff_t x_row, x_pixel, y_row;  /* floats, for one output row or pixel */
+    struct spot *spots;               /* [tiles] of one image */
+    int tiles, all_tiles;             /* the latter of all images that share a pass */
+    ptrdiff_t image;                  /* floats from one image to the next, in x and in y */
     int panels, steps, weights_outer; /* steps: panels in pairs where the ISA takes two at once */
     size_t panel_floats;
     const float *bias; /* whole panels, zeros where oc ends, the last panel twice */
@@ -146,13 +148,16 @@ static inline void choose_step(struct part *part, int step)
     part->y = panel * c->tile.y_block;
 }
 
-static inline void run_tile(struct part *part, const struct spot *spot)
+/* Tile number t of all images'. */
+static inline void run_tile(struct part *part, int t)
 {
     const struct conv *c = part->conv;
+    const struct spot *spot = &c->spots[t % c->tiles];
     struct kn_f32_tile *tile = &part->tile;
+    ptrdiff_t at = t / c->tiles * c->image;
 
-    tile->a = c->tile.a + spot->a;
-    tile->y = c->tile.y + part->y + spot->y;
+    tile->a = c->tile.a + at + spot->a;
+    tile->y = c->tile.y + at + part->y + spot->y;
     tile->a_gap = spot->a_gap;
     tile->y_gap = spot->y_gap;
     tile->split = spot->split;
@@ -168,17 +173,17 @@ static void run_weights_outer(struct part *part, long from, long to)
     const struct conv *c = part->conv;
     const struct kn_job *job = c->job;
     size_t bytes = (size_t)job->engine->f32->panels * c->panel_floats * sizeof(float);
-    int step = (int)(from / c->tiles), t = (int)(from % c->tiles);
+    int step = (int)(from / c->all_tiles), t = (int)(from % c->all_tiles);
 
     for (; from < to; step++, t = 0) {
         struct kn_ahead ahead = {(const char *)job->w + (size_t)(step + 1) * bytes, bytes};
         choose_step(part, step);
         ahead = step + 1 < c->steps ? ahead : part->next;
-        int lines = kn_ahead_lines(ahead, (long)c->tiles * c->tile.n_koff);
+        int lines = kn_ahead_lines(ahead, (long)c->all_tiles * c->tile.n_koff);
         size_t each = (size_t)lines * (size_t)c->tile.n_koff * 64;
-        for (; t < c->tiles && from < to; t++, from++) {
+        for (; t < c->all_tiles && from < to; t++, from++) {
             kn_ahead_part(&part->tile, ahead, lines, (size_t)t * each);
-            run_tile(part, &c->spots[t]);
+            run_tile(part, t);
         }
     }
 }
@@ -195,7 +200,7 @@ static void run_pixels_outer(struct part *part, long from, long to)
         for (; step < c->steps && from < to; step++, from++, at += each) {
             choose_step(part, step);
             kn_ahead_part(&part->tile, part->next, lines, at);
-            run_tile(part, &c->spots[t]);
+            run_tile(part, t);
         }
 }
 
@@ -207,9 +212,39 @@ static void run_part(void *ctx, int thread, int threads)
 
     part.next = kn_ahead_next(c->job, thread, threads);
     part.residual = c->job->residual ? c->job->residual - c->job->y : 0;
-    kn_threads_part((long)c->tiles * c->steps, thread, threads, &from, &to);
+    kn_threads_part((long)c->all_tiles * c->steps, thread, threads, &from, &to);
     if (from < to)
         (c->weights_outer ? run_weights_outer : run_pixels_outer)(&part, from, to);
+}
+
+/* Images that share a pass over the weights: their inputs are read again for every panel. A strided
+ * 1x1 reads every other line, which lie in half of the cache. */
+static int images_of_a_pass(const struct conv *c)
+{
+    const struct kn_layer *l = c->job->layer;
+    int64_t pixels = (int64_t)l->ih * l->iw / (l->kh == 1 ? l->stride : 1);
+    int64_t bytes = (pixels + 1) * kn_blocked_blocks(l->ic) * BLOCK * (int64_t)sizeof(float);
+    int64_t most = kn_cpu()->l2_bytes / 100 * L2_PERCENT_X / bytes;
+
+    return most < 1 ? 1 : most < c->job->images ? (int)most : c->job->images;
+}
+
+static void run_images(struct conv *c)
+{
+    const struct kn_job *job = c->job;
+    const struct kn_layer *l = job->layer;
+    int most = images_of_a_pass(c);
+
+    c->image = (ptrdiff_t)(job->image_bytes / sizeof(float));
+    for (int i = 0, some; i < job->images; i += some) {
+        some = job->images - i < most ? job->images - i : most;
+        c->all_tiles = c->tiles * some;
+        kn_threads_run(job->threads, job->width, run_part, c);
+        c->tile.a += some * c->image;
+        c->tile.y += some * c->image;
+    }
+    for (int i = 0; i < job->images; i++)
+        kn_blocked_clear_halo(job->y + i * c->image, l, job->halo_y);
 }
 
 /* What depends on the output and the weights only; the caller knows x, kernel, koff and x_*.
@@ -235,8 +270,7 @@ static void run(struct conv *c, int inputs)
     c->bias = job->scratch;
     c->spots = (struct spot *)((float *)job->scratch + bias_floats(l));
     list_tiles(c);
-    kn_threads_run(job->threads, job->width, run_part, c);
-    kn_blocked_clear_halo(job->y, l, job->halo_y);
+    run_images(c);
 }
 
 /* Runs of 16 channels: block, filter row, filter column: so that the taps of a block read the same

@@ -81,6 +81,8 @@ static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
                       [KN_POOL_MAX] = {"blocks", kn_f32_maxpool, NULL},
                       [KN_POOL_AVG] = {"blocks", kn_f32_avgpool, NULL},
                       [KN_CLASSIFIER] = {"gemv", kn_f32_conv, kn_f32_conv_scratch}},
+        .batches = 1 << KN_CONV_1X1 | 1 << KN_CONV_1X1_STRIDED | 1 << KN_CONV_3X3 |
+                   1 << KN_CONV_ANY | 1 << KN_POOL_AVG | 1 << KN_CLASSIFIER,
     };
 }
 #endif

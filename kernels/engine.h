@@ -43,10 +43,10 @@ static inline size_t kn_element_bytes(enum kn_element element)
     return element == KN_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-/* One layer of one image. Activations are [c / block, h + 2 halo, w + 2 halo, block]: block 1 is
- * plain NCHW, a larger one keeps that many channels of a pixel together (c is then rounded up to a
- * multiple of it, and what that adds is zero). Only blocked values have halos: zeros, which the
- * layer that writes the value writes too. */
+/* One layer of one image or of several. Activations are [c / block, h + 2 halo, w + 2 halo, block]:
+ * block 1 is plain NCHW, a larger one keeps that many channels of a pixel together (c is then
+ * rounded up to a multiple of it, and what that adds is zero). Only blocked values have halos:
+ * zeros, which the layer that writes the value writes too. */
 struct kn_job {
     const struct kn_layer *layer;
     const struct kn_engine *engine;
@@ -59,6 +59,8 @@ struct kn_job {
     float *y;              /* apart from x */
     int block_x, block_y;
     int halo_x, halo_y; /* px */
+    int images;         /* more than 1 only for an algorithm that takes several */
+    size_t image_bytes; /* from one image's x to the next one's; residual's and y's too */
     /* KN_ALIGN-aligned, as long as the algorithm asked for; nothing in it survives */
     void *scratch;
     struct kn_threads *threads; /* NULL: none but the caller's */
@@ -85,6 +87,7 @@ struct kn_engine {
     const struct kn_bf16_ops *bf16; /* the same of bf16 */
     const struct kn_engine *plain;  /* the fp32 engine that widen.c lets compute, else NULL */
     struct kn_algorithm algorithm[KN_N_KINDS]; /* none is ever NULL */
+    unsigned batches; /* 1 << kind of those that take several images at once */
 };
 
 /* What a layer reads, and what it writes. */

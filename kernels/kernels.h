@@ -125,7 +125,8 @@ void kn_plan_free(struct kn_plan *plan);
 
 const struct kn_net *kn_plan_net(const struct kn_plan *plan);
 const char *kn_plan_isa(const struct kn_plan *plan);
-size_t kn_plan_bytes(const struct kn_plan *plan); /* arena and scratch, private to the process */
+/* Activations and scratch, private to the process; what is there for batches, batches touch. */
+size_t kn_plan_bytes(const struct kn_plan *plan);
 
 /* The algorithm that a layer runs with ("im2col+sgemm", "sgemm", "ref", ...). Static storage. */
 const char *kn_plan_algorithm(const struct kn_plan *plan, int layer);
@@ -141,8 +142,8 @@ struct kn_work {
 void kn_plan_work(const struct kn_plan *plan, int layer, struct kn_work *work);
 
 /* Called on the caller's thread before each layer and once after the last (layer == n_layers).
- * Returns how many threads the layer may use (clamped to 1..max_threads), or 0 to stop. An engine
- * that takes a batch image by image goes through the layers once for each. */
+ * Returns how many threads the layer may use (clamped to 1..max_threads), or 0 to stop. Of a batch
+ * the layers are gone through once for each image, up to where the images are taken together. */
 typedef int kn_between_fn(void *ctx, int layer);
 
 /* x: [n, c, height, width] -> logits: [n, classes], features: [n, features] or NULL.

@@ -9,7 +9,10 @@
 #include "kernels/engine.h"
 #include "kernels/threads.h"
 
-enum { HUGE_BYTES = 2 << 20 };
+enum {
+    HUGE_BYTES = 2 << 20,
+    TOGETHER = 8 /* images at most that share a pass over the weights */
+};
 
 struct kn_plan {
     struct kn_net net;
@@ -20,12 +23,19 @@ struct kn_plan {
     int block[KN_MAX_LAYERS + 1];     /* channels that each value keeps together */
     int halo[KN_MAX_LAYERS + 1];      /* px of zeros around each value */
     int max_batch, max_threads;
+    /* From layer batch_from on, up to `together` images are computed as one. What these layers read
+     * or write then lies behind all else, for each image slot_bytes further. */
+    int batch_from, together;
+    int shared[KN_MAX_LAYERS + 1]; /* values: those layers read or write it */
+    size_t slot_offset[KN_MAX_LAYERS + 1], slot_bytes;
     struct kn_threads *threads;
-    unsigned char *memory; /* the arena, then the scratch */
-    size_t arena_bytes, bytes;
+    unsigned char *memory; /* the arena, then the scratch, then the slots */
+    size_t arena_bytes, slots_at, bytes;
     void *mapping; /* what that lies in */
     size_t mapped_bytes;
-    const float *x; /* the image in hand; NULL outside kn_run() */
+    const float *x; /* the first image of those in hand; NULL outside kn_run() */
+    int images;     /* how many those are */
+    int image;      /* the one of them that the layers before batch_from are computed for */
 };
 
 /* Bytes of a layer's output with its halo, channels rounded up to whole blocks; 0 on overflow. */
@@ -61,6 +71,46 @@ static void choose_halos(struct kn_plan *plan)
     }
 }
 
+/* At the end of a network pixels are few and weights many: there images share one pass over the
+ * weights. Where pixels are many, a batch would only push them out of the cache. */
+static void choose_batch(struct kn_plan *plan)
+{
+    const struct kn_net *net = &plan->net;
+
+    plan->together = 1;
+    plan->batch_from = net->n_layers;
+    if (plan->max_batch == 1 || plan->engine->block == 1)
+        return;
+    while (plan->batch_from > 1 &&
+           net->layer[plan->batch_from - 1].oh * net->layer[plan->batch_from - 1].ow <
+               KN_MIDDLE_PIXELS)
+        plan->batch_from--;
+    if (plan->batch_from < net->n_layers)
+        plan->together = plan->max_batch < TOGETHER ? plan->max_batch : TOGETHER;
+}
+
+/* Returns the bytes of the slots, beyond what a single image takes; 0 on overflow as well. */
+static size_t place_slots(struct kn_plan *plan, const size_t *bytes)
+{
+    size_t shared[KN_MAX_LAYERS + 1] = {0}, total;
+
+    if (plan->together == 1)
+        return 0;
+    for (int i = plan->batch_from; i < plan->net.n_layers; i++) {
+        const struct kn_layer *l = &plan->net.layer[i];
+        const int used[] = {l->in, l->residual, l->out};
+        for (int u = 0; u < 3; u++)
+            if (used[u] > 0) {
+                plan->shared[used[u]] = 1;
+                shared[used[u]] = bytes[used[u]];
+            }
+    }
+    plan->slot_bytes = kn_arena_plan(&plan->net, shared, plan->slot_offset);
+    if (__builtin_mul_overflow(plan->slot_bytes, (size_t)plan->together, &total))
+        return 0;
+    return total;
+}
+
 /* Chooses algorithms and places everything; returns the bytes needed, or 0 on overflow. */
 static size_t bind_layers(struct kn_plan *plan)
 {
@@ -78,8 +128,15 @@ static size_t bind_layers(struct kn_plan *plan)
         if (bytes[l->out] == 0)
             return 0;
     }
+    choose_batch(plan);
+    size_t slots = place_slots(plan, bytes);
     plan->arena_bytes = kn_arena_plan(&plan->net, bytes, plan->offset);
-    if (plan->arena_bytes == 0 || __builtin_add_overflow(plan->arena_bytes, scratch, &total))
+    if (plan->arena_bytes == 0 || (slots == 0 && plan->together > 1) ||
+        __builtin_add_overflow(plan->arena_bytes, scratch, &plan->slots_at) ||
+        __builtin_add_overflow(plan->slots_at, KN_ALIGN - 1, &plan->slots_at))
+        return 0;
+    plan->slots_at = plan->slots_at / KN_ALIGN * KN_ALIGN;
+    if (__builtin_add_overflow(plan->slots_at, slots, &total))
         return 0;
     return total;
 }
@@ -174,9 +231,18 @@ void kn_plan_work(const struct kn_plan *plan, int layer, struct kn_work *work)
     kn_work_of(plan->engine, &plan->net.layer[layer], work);
 }
 
-static float *value(const struct kn_plan *plan, int v)
+static float *value(const struct kn_plan *plan, int v, int image)
 {
-    return (float *)(void *)(plan->memory + plan->offset[v]);
+    size_t at = plan->offset[v];
+    if (plan->images > 1 && plan->shared[v])
+        at = plan->slots_at + (size_t)image * plan->slot_bytes + plan->slot_offset[v];
+    return (float *)(void *)(plan->memory + at);
+}
+
+static size_t input_floats(const struct kn_plan *plan)
+{
+    const struct kn_net *net = &plan->net;
+    return (size_t)net->layer[0].ic * (size_t)net->height * (size_t)net->width;
 }
 
 /* The weights of the first layer after i that has any. */
@@ -191,7 +257,8 @@ static void look_ahead(const struct kn_plan *plan, int i, struct kn_job *job)
     }
 }
 
-static void run_layer(const struct kn_plan *plan, int i, int width)
+/* Of `images` images from number `image` on. */
+static void run_layer(const struct kn_plan *plan, int i, int image, int images, int width)
 {
     const struct kn_layer *l = &plan->net.layer[i];
     struct kn_job job = {
@@ -199,31 +266,59 @@ static void run_layer(const struct kn_plan *plan, int i, int width)
         .engine = plan->engine,
         .w = plan->weights[i].w,
         .bias = plan->weights[i].bias,
-        .x = l->in == 0 ? plan->x : value(plan, l->in),
-        .residual = l->residual < 0 ? NULL : value(plan, l->residual),
-        .y = value(plan, l->out),
         .block_x = plan->block[l->in],
         .block_y = plan->block[l->out],
         .halo_x = plan->halo[l->in],
         .halo_y = plan->halo[l->out],
+        .image_bytes = plan->slot_bytes,
         .scratch = plan->memory + plan->arena_bytes,
         .threads = plan->threads,
         .width = width,
     };
     look_ahead(plan, i, &job);
-    plan->algorithm[i]->run(&job);
+    job.images = plan->engine->batches >> kn_kind_of(l) & 1 ? images : 1;
+    for (int end = image + images; image < end; image += job.images) {
+        job.x =
+            l->in == 0 ? plan->x + (size_t)image * input_floats(plan) : value(plan, l->in, image);
+        job.residual = l->residual < 0 ? NULL : value(plan, l->residual, image);
+        job.y = value(plan, l->out, image);
+        plan->algorithm[i]->run(&job);
+    }
 }
 
-static int run_image(const struct kn_plan *plan, kn_between_fn *between, void *ctx)
+/* Layers [from, to) of those images. The network's last layer is followed by one more call. */
+static int run_layers(const struct kn_plan *plan, int from, int to, int image, int images,
+                      kn_between_fn *between, void *ctx)
 {
-    for (int i = 0; i <= plan->net.n_layers; i++) {
+    int end = to == plan->net.n_layers ? to + 1 : to;
+
+    for (int i = from; i < end; i++) {
         int width = between ? between(ctx, i) : 1;
         if (width <= 0)
             return KN_ESTOPPED;
-        if (i < plan->net.n_layers)
-            run_layer(plan, i, clamp_threads(width, plan->max_threads));
+        if (i < to)
+            run_layer(plan, i, image, images, clamp_threads(width, plan->max_threads));
     }
     return KN_OK;
+}
+
+/* plan->together images at most. */
+static int run_together(struct kn_plan *plan, const float *x, int n, kn_between_fn *between,
+                        void *ctx)
+{
+    int all = plan->net.n_layers, rc = KN_OK;
+
+    plan->x = x;
+    plan->images = n;
+    for (int i = 0; i < n && rc == KN_OK; i++) {
+        plan->image = i;
+        rc = run_layers(plan, 0, plan->batch_from, i, 1, between, ctx);
+    }
+    plan->image = 0;
+    if (rc == KN_OK && plan->batch_from < all)
+        rc = run_layers(plan, plan->batch_from, all, 0, n, between, ctx);
+    plan->x = NULL;
+    return rc;
 }
 
 int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *features,
@@ -232,21 +327,21 @@ int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *fe
     assert(n >= 1 && n <= plan->max_batch);
     const struct kn_net *net = &plan->net;
     const struct kn_layer *fc = &net->layer[net->n_layers - 1];
-    size_t pixels = (size_t)net->layer[0].ic * (size_t)net->height * (size_t)net->width;
     size_t classes = (size_t)net->classes, width = (size_t)net->features;
-    int rc = KN_OK;
 
-    for (int i = 0; i < n && rc == KN_OK; i++) {
-        plan->x = x + (size_t)i * pixels;
-        rc = run_image(plan, between, ctx);
+    for (int i = 0, some; i < n; i += some) {
+        some = n - i < plan->together ? n - i : plan->together;
+        int rc = run_together(plan, x + (size_t)i * input_floats(plan), some, between, ctx);
         if (rc != KN_OK)
-            break;
-        memcpy(logits + (size_t)i * classes, value(plan, fc->out), classes * sizeof *logits);
-        if (features != NULL)
-            memcpy(features + (size_t)i * width, value(plan, fc->in), width * sizeof *features);
+            return rc;
+        for (int j = 0; j < some; j++) {
+            size_t at = (size_t)(i + j);
+            memcpy(logits + at * classes, value(plan, fc->out, j), classes * sizeof *logits);
+            if (features != NULL)
+                memcpy(features + at * width, value(plan, fc->in, j), width * sizeof *features);
+        }
     }
-    plan->x = NULL;
-    return rc;
+    return KN_OK;
 }
 
 static float element_at(const void *values, enum kn_element element, size_t i)
@@ -260,7 +355,7 @@ void kn_plan_output(const struct kn_plan *plan, int layer, float *out)
 {
     const struct kn_layer *l = &plan->net.layer[layer];
     enum kn_element element = kn_element_out(plan->engine, l);
-    const void *y = value(plan, l->out);
+    const void *y = value(plan, l->out, plan->image);
     size_t block = (size_t)plan->block[l->out], halo = (size_t)plan->halo[l->out];
     size_t h = (size_t)l->oh, w = (size_t)l->ow, row = w + 2 * halo;
 

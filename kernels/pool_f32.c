@@ -58,10 +58,13 @@ void kn_f32_avgpool(const struct kn_job *job)
 {
     const struct kn_layer *l = job->layer;
     ptrdiff_t row = (l->iw + 2 * job->halo_x) * BLOCK;
+    int blocks = kn_blocked_blocks(l->oc);
 
-    for (int b = 0; b < kn_blocked_blocks(l->oc); b++) {
-        const float *x = job->x + b * kn_blocked_plane(l->ih, l->iw, job->halo_x);
+    for (int i = 0; i < job->images * blocks; i++) {
+        size_t at = (size_t)(i / blocks) * (job->image_bytes / sizeof(float));
+        int b = i % blocks;
+        const float *x = job->x + at + b * kn_blocked_plane(l->ih, l->iw, job->halo_x);
         job->engine->f32->avgpool(x + kn_blocked_start(l->iw, job->halo_x), row, l->ih, l->iw,
-                                  job->y + b * BLOCK);
+                                  job->y + at + b * BLOCK);
     }
 }

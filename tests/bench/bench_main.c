@@ -35,7 +35,8 @@ struct subject {
 /* One pass's times, taken in the callback. */
 struct watch {
     int threads, n_layers;
-    double at_ms; /* when the layer in hand began */
+    int layer;    /* the one in hand */
+    double at_ms; /* when it began */
     double layer_ms[KN_MAX_LAYERS];
 };
 
@@ -249,8 +250,8 @@ static int tick(void *ctx, int layer)
 {
     struct watch *w = ctx;
     double now = now_ms();
-    if (layer > 0)
-        w->layer_ms[layer - 1] += now - w->at_ms;
+    w->layer_ms[w->layer] += now - w->at_ms;
+    w->layer = layer;
     w->at_ms = now;
     return w->threads;
 }
@@ -261,7 +262,7 @@ static void measure_once(struct subject *subject, const struct settings *s, doub
                          int run)
 {
     struct watch watch = {.threads = s->threads, .n_layers = subject->net.n_layers};
-    double start = now_ms();
+    double start = watch.at_ms = now_ms();
     kn_run(subject->plan, subject->x, s->batch, subject->logits, NULL, tick, &watch);
     samples[run] = now_ms() - start;
     for (int i = 0; i < watch.n_layers; i++)

@@ -78,7 +78,7 @@ void t_job_run(struct t_job *t, const struct kn_algorithm *algorithm, int in_pla
     t_guarded_new(&scratch, bytes / sizeof(float));
     for (size_t i = 0; i < t->y.n; i++)
         t->y.data[i] = in_place ? t->residual.data[i] : NAN;
-    struct kn_job job = {.layer = &t->layer, .block_x = 1, .block_y = 1, .width = 1};
+    struct kn_job job = {.layer = &t->layer, .block_x = 1, .block_y = 1, .images = 1, .width = 1};
     job.x = t->x.data;
     job.w = t->w.data;
     job.bias = t->bias.data;
@@ -175,7 +175,8 @@ void t_job_run_engine(struct t_job *t, const struct kn_engine *engine, int in_pl
         kn_pack(engine->layout, l, t->w.data, w.data);
     size_t bytes = algorithm->scratch_bytes ? algorithm->scratch_bytes(l, width) : 0;
     t_guarded_new(&scratch, (bytes + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN / sizeof(float));
-    struct kn_job job = {.layer = l, .engine = engine, .w = w.data, .bias = t->bias.data};
+    struct kn_job job = {
+        .layer = l, .engine = engine, .w = w.data, .bias = t->bias.data, .images = 1};
     job.x = x.mem.data;
     job.y = y.mem.data;
     if (l->residual >= 0)
@@ -207,7 +208,8 @@ void t_job_expect(const struct t_job *t, int from, int to, float *out)
     part.oc = to - from;
     const struct kn_algorithm *a = kn_dispatch_layer(ref, &part);
     t_guarded_new(&scratch, a->scratch_bytes ? a->scratch_bytes(&part, 1) / sizeof(float) : 0);
-    struct kn_job job = {.layer = &part, .block_x = 1, .block_y = 1, .y = out, .width = 1};
+    struct kn_job job = {
+        .layer = &part, .block_x = 1, .block_y = 1, .images = 1, .y = out, .width = 1};
     int pool = part.op == KN_MAXPOOL || part.op == KN_AVGPOOL;
     job.x = t->x.data + (pool ? first * (size_t)part.ih * (size_t)part.iw : 0);
     job.w = t->w.data + first * k * !pool;

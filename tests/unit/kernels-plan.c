@@ -13,7 +13,7 @@
 #include "tests/bench/jobs.h"
 #include "tests/bench/nets.h"
 
-enum { SIDE = 67, CLASSES = 10, MAX_BATCH = 3, MAX_FEATURES = 512 };
+enum { SIDE = 67, CLASSES = 10, MAX_BATCH = 9, MAX_FEATURES = 512 };
 
 enum { N_ISAS = 8 };
 static const char *isas[N_ISAS]; /* all that are here, best first */
@@ -119,6 +119,39 @@ static void batches_change_nothing(void **state)
         for (int i = 0; i < MAX_BATCH; i++)
             assert_memory_equal(f_alone[i], f_together + i * net.features,
                                 (size_t)net.features * sizeof(float));
+        kn_plan_free(plan);
+    }
+    t_guarded_free(&x);
+    forget();
+}
+
+static int three_threads(void *ctx, int layer)
+{
+    (void)ctx;
+    (void)layer;
+    return 3;
+}
+
+/* Images whose inputs are too large to share one pass over a layer's weights, and threads. */
+static void wide_batches_change_nothing(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    static float alone[N][CLASSES], together[N][CLASSES];
+    struct t_guarded x;
+    use(t_arch_of(50));
+    images(&x, N, 5);
+    for (size_t e = 0; e < N_ISAS && isas[e] != NULL; e++) {
+        if (kn_dispatch(isas[e], NULL, NULL)->block == 1)
+            continue;
+        struct kn_plan *plan = plan_of(isas[e]);
+        for (int i = 0; i < N; i++)
+            kn_run(plan, x.data + i * 3 * SIDE * SIDE, 1, alone[i], NULL, NULL, NULL);
+        kn_run(plan, x.data, N, together[0], NULL, NULL, NULL);
+        assert_memory_equal(alone, together, sizeof alone);
+        memset(together, 0, sizeof together);
+        kn_run(plan, x.data, N, together[0], NULL, three_threads, NULL);
+        assert_memory_equal(alone, together, sizeof alone);
         kn_plan_free(plan);
     }
     t_guarded_free(&x);
@@ -411,6 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_agree),
         cmocka_unit_test(batches_change_nothing),
+        cmocka_unit_test(wide_batches_change_nothing),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(instruction_sets_agree_to_the_bit),
         cmocka_unit_test(the_callback_rules),

@@ -89,7 +89,7 @@ static void blocked_channels(void **state)
         block_channels(t.x.data, l->ic, l->ih * l->iw, 16, x);
         block_channels(t.residual.data, l->oc, l->oh * l->ow, 16, residual);
         block_channels(t.y.data, l->oc, l->oh * l->ow, 16, want);
-        struct kn_job job = {.layer = l, .block_x = 16, .block_y = 16, .x = x, .y = y};
+        struct kn_job job = {.layer = l, .block_x = 16, .block_y = 16, .x = x, .images = 1, .y = y};
         job.w = t.w.data;
         job.bias = t.bias.data;
         job.residual = l->residual >= 0 ? residual : NULL;
