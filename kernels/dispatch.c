@@ -103,6 +103,21 @@ static struct kn_engine widening_engine(const struct kn_engine *plain)
     return engine;
 }
 
+static struct kn_engine ref_u8_engine(void)
+{
+    const struct kn_algorithm conv = {"ref", kn_ref_conv_u8, kn_ref_conv_u8_scratch};
+    struct kn_engine engine = {
+        .isa = "ref", .precision = "int8", .layout = "s8.n32", .block = 1, .element = KN_U8};
+    struct kn_algorithm *a = engine.algorithm;
+
+    for (int kind = KN_CONV_1X1; kind <= KN_CONV_ANY; kind++)
+        a[kind] = conv;
+    a[KN_POOL_MAX] = (struct kn_algorithm){"ref", kn_ref_maxpool_u8, NULL};
+    a[KN_POOL_AVG] = (struct kn_algorithm){"ref", kn_ref_avgpool_u8, NULL};
+    a[KN_CLASSIFIER] = (struct kn_algorithm){"ref", kn_ref_fc_s16, NULL};
+    return engine;
+}
+
 static const struct kn_engine *add(struct kn_engine engine)
 {
     table.engine[table.n] = engine;
@@ -133,6 +148,7 @@ static void fill(void)
     const struct kn_engine *blas = add(blas_engine()), *ref = add(ref_engine());
     add(widening_engine(blas));
     add(widening_engine(ref));
+    add(ref_u8_engine());
     list_names("fp32", table.names, sizeof table.names);
 }
 
@@ -181,7 +197,8 @@ const struct kn_engine *kn_dispatch(const char *isa, const char *precision, stru
     precision = precision ? precision : "fp32";
     list_names(precision, names, sizeof names);
     if (names[0] == '\0') {
-        kn_fail(err, KN_EPRECISION, "precision: expected fp32 or bf16, found \"%s\"", precision);
+        kn_fail(err, KN_EPRECISION, "precision: expected fp32, bf16 or int8, found \"%s\"",
+                precision);
         return NULL;
     }
     const struct kn_engine *engine = find(isa, precision);

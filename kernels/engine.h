@@ -35,12 +35,14 @@ enum { KN_MIDDLE_PIXELS = 10 * 10, KN_LARGE_PIXELS = 20 * 20 };
 enum kn_kind kn_kind_of(const struct kn_layer *layer);
 
 /* What a value is made of. The network's input and what the head makes (the mean over all pixels,
- * the logits) are KN_F32 in every engine; the values in between are what the engine says. */
-enum kn_element { KN_F32, KN_BF16 };
+ * the logits) are KN_F32 in every engine but int8's; the values in between are what the engine
+ * says. int8's input and values are KN_U8, its projections and features KN_S16, its logits KN_F32.
+ */
+enum kn_element { KN_F32, KN_BF16, KN_U8, KN_S16 };
 
 static inline size_t kn_element_bytes(enum kn_element element)
 {
-    return element == KN_BF16 ? sizeof(uint16_t) : sizeof(float);
+    return element == KN_U8 ? 1 : element == KN_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
 /* One layer of one image or of several. Activations are [c / block, h + 2 halo, w + 2 halo, block]:
@@ -50,12 +52,15 @@ static inline size_t kn_element_bytes(enum kn_element element)
 struct kn_job {
     const struct kn_layer *layer;
     const struct kn_engine *engine;
-    const void *w;     /* in the engine's layout */
-    const float *bias; /* [oc] */
+    const void *w;                /* in the engine's layout */
+    const float *bias;            /* [oc] */
+    const struct kn_quant *quant; /* int8 only */
     /* x: [ic / block_x, ih, iw, block_x], residual and y: [oc / block_y, oh, ow, block_y]. Float is
-     * their type in fp32; engines of other elements cast. */
+     * their type in fp32; engines of other elements cast. int8's first layer reads pixels, x: [ih,
+     * iw, ic]. */
     const float *x;
     const float *residual; /* or NULL; either y itself or apart from it */
+    int residual_s16;      /* int8 only: it is KN_S16, not KN_U8 */
     float *y;              /* apart from x */
     int block_x, block_y;
     int halo_x, halo_y; /* px */
@@ -95,6 +100,8 @@ static inline enum kn_element kn_element_in(const struct kn_engine *engine,
                                             const struct kn_layer *layer)
 {
     enum kn_kind kind = kn_kind_of(layer);
+    if (engine->element == KN_U8)
+        return kind == KN_CLASSIFIER ? KN_S16 : KN_U8;
     return kind == KN_CONV_STEM || kind == KN_CLASSIFIER ? KN_F32 : engine->element;
 }
 
@@ -102,6 +109,9 @@ static inline enum kn_element kn_element_out(const struct kn_engine *engine,
                                              const struct kn_layer *layer)
 {
     enum kn_kind kind = kn_kind_of(layer);
+    int projection = layer->op == KN_CONV && !layer->relu;
+    if (engine->element == KN_U8 && (kind == KN_POOL_AVG || projection))
+        return KN_S16;
     return kind == KN_POOL_AVG || kind == KN_CLASSIFIER ? KN_F32 : engine->element;
 }
 
@@ -124,6 +134,10 @@ size_t kn_arena_plan(const struct kn_net *net, const size_t *bytes, size_t *offs
 /* ref/: plain C, sums in double. The truth. */
 kn_layer_fn kn_ref_conv, kn_ref_maxpool, kn_ref_avgpool, kn_ref_fc;
 kn_scratch_fn kn_ref_conv_scratch;
+
+/* The same on integers (quant.h): the truth, too. */
+kn_layer_fn kn_ref_conv_u8, kn_ref_maxpool_u8, kn_ref_avgpool_u8, kn_ref_fc_s16;
+kn_scratch_fn kn_ref_conv_u8_scratch;
 
 /* blas.c, pool.c, eltwise.c: block 1 only. */
 kn_layer_fn kn_blas_conv_1x1, kn_blas_conv_im2col, kn_blas_fc, kn_pool_max;

@@ -9,6 +9,7 @@
     X(KN_ESHAPE, "a tensor has the wrong shape")                                                   \
     X(KN_EISA, "this instruction set or engine is not to be had here")                             \
     X(KN_EPRECISION, "this precision is not to be had here")                                       \
+    X(KN_ESCALE, "a number of an int8 layer is out of range")                                      \
     X(KN_ENOMEM, "out of memory")                                                                  \
     X(KN_ETHREADS, "threads could not be started")                                                 \
     X(KN_ESTOPPED, "stopped between two layers, as asked")

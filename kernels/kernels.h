@@ -1,4 +1,5 @@
-/* kernels.h: the network as tensors and threads. The only public header of kernels/.
+/* kernels.h: the network as tensors and threads. The public header of kernels/; quant.h is another,
+ * for who makes int8 weights.
  *
  * Nothing in kernels/ opens a file, reads the environment, logs or knows of HTTP. Set-up
  * functions return KN_OK or an error code with a sentence; kernels assert and cannot fail.
@@ -84,17 +85,32 @@ int kn_blas_is_serial(void);
 
 /* ---- weights -------------------------------------------------------------------------------- */
 
+/* What int8 knows of a layer beside its filters; made by kn_quant_layer(), explained in quant.h. */
+enum {
+    KN_QUANT_STEP,     /* the real number that 1 of the layer's output stands for; logits: 1 */
+    KN_QUANT_RESIDUAL, /* by which a residual is multiplied to be in steps of the output; or 0 */
+    KN_QUANT_STEPS
+};
+
+struct kn_quant {
+    const int32_t *bias;     /* [oc], in steps of the sum */
+    const float *multiplier; /* [oc], steps of the output in one step of the sum */
+    const float *step;       /* [KN_QUANT_STEPS] */
+    const float *input;      /* [2, ic], first layer only: gains and shifts of a float input */
+};
+
 /* One layer's parameters, batch-norm already folded in. Both pointers stay the caller's and must
  * outlive the plan; 64-byte aligned; never written. Layers without parameters have NULLs.
  * w is in the layout that kn_plan_layout() names; "f32.plain" is dense [oc, ic, kh, kw] or
- * [classes, features]. bias: [oc] */
+ * [classes, features]. bias: [oc], NULL in int8 */
 struct kn_weight {
     const void *w;
     const float *bias;
+    struct kn_quant quant; /* int8 only, else NULLs */
 };
 
-/* The layout id that an engine reads for a precision, or NULL with err set when isa or precision is
- * not to be had here. isa NULL: the best there is. */
+/* The layout id that an engine reads for a precision ("fp32", "int8"), or NULL with err set when
+ * isa or precision is not to be had here. isa NULL: the best there is. */
 const char *kn_plan_layout(const char *isa, const char *precision, struct kn_err *err);
 
 /* How many bytes a layer's parameters take in a layout, bias not counted; 0 when the layer has none
@@ -102,14 +118,15 @@ const char *kn_plan_layout(const char *isa, const char *precision, struct kn_err
 size_t kn_pack_bytes(const char *layout, const struct kn_layer *layer);
 
 /* Brings dense filters [oc, ic, kh, kw] or [classes, features] into a layout that kn_pack_bytes()
- * knows. out: KN_ALIGN-aligned, kn_pack_bytes() long. */
+ * knows, but for "s8.n32", which kn_quant_layer() makes. out: KN_ALIGN-aligned, kn_pack_bytes()
+ * long. */
 void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw, void *out);
 
 /* ---- plan and run (plan.c) ------------------------------------------------------------------ */
 
 struct kn_options {
     const char *isa;       /* NULL: best; else one of kn_isa_names(): lowers, never raises */
-    const char *precision; /* NULL: "fp32" */
+    const char *precision; /* NULL: "fp32"; "int8" */
     int max_batch;         /* images that one kn_run() may take; at least 1 */
     int max_threads;       /* 1..KN_MAX_THREADS */
 };
@@ -118,7 +135,8 @@ struct kn_plan; /* the network, its weights, an activation arena and threads; on
                  */
 
 /* Allocates everything that running will need. weights: [net->n_layers], copied; net is copied.
- * Errors: KN_EISA, KN_EPRECISION, KN_ENOMEM, KN_ETHREADS. Free with kn_plan_free(NULL is fine). */
+ * Errors: KN_EISA, KN_EPRECISION, KN_ESCALE, KN_ENOMEM, KN_ETHREADS. Free with kn_plan_free(NULL is
+ * fine). */
 int kn_plan_new(struct kn_plan **plan, const struct kn_net *net, const struct kn_weight *weights,
                 const struct kn_options *options, struct kn_err *err);
 void kn_plan_free(struct kn_plan *plan);
@@ -153,9 +171,15 @@ typedef int kn_between_fn(void *ctx, int layer);
 int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *features,
            kn_between_fn *between, void *ctx);
 
-/* Copies the value that `layer` has just written, as dense [c, h, w] of one image, into out: image
- * 0 of a batch that is computed as one, else the image in hand. Only valid from inside the
- * callback, for layer - 1. */
+/* The same from 8-bit pixels, x: [n, height, width, c], as they are before mean and standard
+ * deviation; int8 plans only. kn_run() of such a plan brings its floats back to pixels first
+ * (kn_quant_pixels()): what came from pixels gives the same bits either way. */
+int kn_run_pixels(struct kn_plan *plan, const uint8_t *x, int n, float *logits, float *features,
+                  kn_between_fn *between, void *ctx);
+
+/* Copies the value that `layer` has just written, as real numbers, dense [c, h, w] of one image,
+ * into out: image 0 of a batch that is computed as one, else the image in hand. Only valid from
+ * inside the callback, for layer - 1. */
 void kn_plan_output(const struct kn_plan *plan, int layer, float *out);
 
 /* ---- after the network (eltwise.c) ---------------------------------------------------------- */

@@ -8,12 +8,14 @@
  *              3x3 of stride 1, by Winograd         [pair of panels][point][2][ic16][16],
  *                                                   the last panel of an odd number by itself
  *   bf16.n32   pack_bf16.c
+ *   s8.n32     pack_s8.c; kn_quant_layer() makes it
  */
 #include <assert.h>
 #include <string.h>
 
 #include "kernels/blocked.h"
 #include "kernels/engine.h"
+#include "kernels/pack_s8.h"
 
 enum { BLOCK = KN_F32_BLOCK };
 
@@ -43,6 +45,8 @@ size_t kn_pack_bytes(const char *layout, const struct kn_layer *l)
         return (size_t)kn_blocked_blocks(l->oc) * BLOCK * panel_inputs(l) * sizeof(float);
     if (strcmp(layout, "bf16.n32") == 0)
         return kn_pack_bf16_bytes(l);
+    if (strcmp(layout, "s8.n32") == 0)
+        return kn_pack_s8_bytes(l);
     return 0;
 }
 
@@ -103,7 +107,7 @@ void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw
     size_t bytes = kn_pack_bytes(layout, layer);
     int size = winograd_size(layer);
 
-    assert(bytes > 0);
+    assert(bytes > 0 && strcmp(layout, "s8.n32") != 0);
     if (strcmp(layout, "f32.plain") == 0) {
         memcpy(out, oihw, bytes);
         return;

@@ -7,6 +7,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/engine.h"
+#include "kernels/quant.h"
 #include "kernels/threads.h"
 
 enum {
@@ -20,8 +21,9 @@ struct kn_plan {
     const struct kn_engine *engine;
     const struct kn_algorithm *algorithm[KN_MAX_LAYERS];
     size_t offset[KN_MAX_LAYERS + 1]; /* of each value in the arena; [0] is not used */
-    int block[KN_MAX_LAYERS + 1];     /* channels that each value keeps together */
-    int halo[KN_MAX_LAYERS + 1];      /* px of zeros around each value */
+    enum kn_element element[KN_MAX_LAYERS + 1];
+    int block[KN_MAX_LAYERS + 1]; /* channels that each value keeps together */
+    int halo[KN_MAX_LAYERS + 1];  /* px of zeros around each value */
     int max_batch, max_threads;
     /* From layer batch_from on, up to `together` images are computed as one. What these layers read
      * or write then lies behind all else, for each image slot_bytes further. */
@@ -33,9 +35,14 @@ struct kn_plan {
     size_t arena_bytes, slots_at, bytes;
     void *mapping; /* what that lies in */
     size_t mapped_bytes;
-    const float *x; /* the first image of those in hand; NULL outside kn_run() */
-    int images;     /* how many those are */
-    int image;      /* the one of them that the layers before batch_from are computed for */
+    const unsigned char *x; /* the first image of those in hand; NULL outside kn_run() */
+    size_t x_bytes;         /* from one to the next */
+    int images;             /* how many those are */
+    int image;              /* the one of them that the layers before batch_from are computed for */
+    /* int8 only: */
+    float step[KN_MAX_LAYERS + 1]; /* of each value */
+    int takes_pixels;              /* x is pixels, not floats that have to become such */
+    size_t pixels_bytes;           /* of one image of them, at the end of memory */
 };
 
 /* Bytes of a layer's output with its halo, channels rounded up to whole blocks; 0 on overflow. */
@@ -121,6 +128,7 @@ static size_t bind_layers(struct kn_plan *plan)
         const struct kn_layer *l = &plan->net.layer[i];
         plan->algorithm[i] = kn_dispatch_layer(plan->engine, l);
         plan->block[l->out] = plan->engine->block;
+        plan->element[l->out] = kn_element_out(plan->engine, l);
         bytes[l->out] = value_bytes(plan->engine, l, plan->halo[l->out]);
         kn_scratch_fn *scratch_bytes = plan->algorithm[i]->scratch_bytes;
         size_t need = scratch_bytes ? scratch_bytes(l, plan->max_threads) : 0;
@@ -136,9 +144,28 @@ static size_t bind_layers(struct kn_plan *plan)
         __builtin_add_overflow(plan->slots_at, KN_ALIGN - 1, &plan->slots_at))
         return 0;
     plan->slots_at = plan->slots_at / KN_ALIGN * KN_ALIGN;
-    if (__builtin_add_overflow(plan->slots_at, slots, &total))
+    if (__builtin_add_overflow(plan->slots_at, slots, &total) ||
+        __builtin_add_overflow(total, plan->pixels_bytes, &total))
         return 0;
     return total;
+}
+
+/* What int8 has beside weights: checked, and the steps of all values. */
+static int take_quant(struct kn_plan *plan, struct kn_err *err)
+{
+    const struct kn_net *net = &plan->net;
+
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct kn_quant *quant = &plan->weights[i].quant;
+        if (net->layer[i].op != KN_CONV && net->layer[i].op != KN_FC)
+            continue;
+        if (kn_quant_check(&net->layer[i], quant, err) != KN_OK)
+            return (int)err->code;
+        plan->step[net->layer[i].out] = quant->step[KN_QUANT_STEP];
+    }
+    kn_quant_steps(net, plan->step);
+    plan->pixels_bytes = (size_t)net->layer[0].ic * (size_t)net->height * (size_t)net->width;
+    return KN_OK;
 }
 
 static int clamp_threads(int n, int most)
@@ -184,6 +211,10 @@ int kn_plan_new(struct kn_plan **out, const struct kn_net *net, const struct kn_
     plan->engine = engine;
     plan->max_batch = options->max_batch > 1 ? options->max_batch : 1;
     plan->max_threads = clamp_threads(options->max_threads, KN_MAX_THREADS);
+    if (engine->element == KN_U8 && take_quant(plan, err) != KN_OK) {
+        kn_plan_free(plan);
+        return (int)err->code;
+    }
     plan->bytes = bind_layers(plan);
     plan->memory = plan->bytes > 0 ? map(plan) : NULL;
     if (plan->memory == NULL)
@@ -239,10 +270,18 @@ static float *value(const struct kn_plan *plan, int v, int image)
     return (float *)(void *)(plan->memory + at);
 }
 
-static size_t input_floats(const struct kn_plan *plan)
+/* What the first layer reads of an image. */
+static const void *input(const struct kn_plan *plan, int image)
 {
     const struct kn_net *net = &plan->net;
-    return (size_t)net->layer[0].ic * (size_t)net->height * (size_t)net->width;
+    size_t pixels = (size_t)net->height * (size_t)net->width;
+    const unsigned char *x = plan->x + (size_t)image * plan->x_bytes;
+
+    if (plan->engine->element != KN_U8 || plan->takes_pixels)
+        return x;
+    uint8_t *out = plan->memory + plan->bytes - plan->pixels_bytes;
+    kn_quant_pixels(plan->weights[0].quant.input, (const void *)x, net->layer[0].ic, pixels, out);
+    return out;
 }
 
 /* The weights of the first layer after i that has any. */
@@ -266,6 +305,8 @@ static void run_layer(const struct kn_plan *plan, int i, int image, int images, 
         .engine = plan->engine,
         .w = plan->weights[i].w,
         .bias = plan->weights[i].bias,
+        .quant = &plan->weights[i].quant,
+        .residual_s16 = l->residual > 0 && plan->element[l->residual] == KN_S16,
         .block_x = plan->block[l->in],
         .block_y = plan->block[l->out],
         .halo_x = plan->halo[l->in],
@@ -278,8 +319,7 @@ static void run_layer(const struct kn_plan *plan, int i, int image, int images, 
     look_ahead(plan, i, &job);
     job.images = plan->engine->batches >> kn_kind_of(l) & 1 ? images : 1;
     for (int end = image + images; image < end; image += job.images) {
-        job.x =
-            l->in == 0 ? plan->x + (size_t)image * input_floats(plan) : value(plan, l->in, image);
+        job.x = l->in == 0 ? input(plan, image) : value(plan, l->in, image);
         job.residual = l->residual < 0 ? NULL : value(plan, l->residual, image);
         job.y = value(plan, l->out, image);
         plan->algorithm[i]->run(&job);
@@ -303,7 +343,7 @@ static int run_layers(const struct kn_plan *plan, int from, int to, int image, i
 }
 
 /* plan->together images at most. */
-static int run_together(struct kn_plan *plan, const float *x, int n, kn_between_fn *between,
+static int run_together(struct kn_plan *plan, const unsigned char *x, int n, kn_between_fn *between,
                         void *ctx)
 {
     int all = plan->net.n_layers, rc = KN_OK;
@@ -321,48 +361,80 @@ static int run_together(struct kn_plan *plan, const float *x, int n, kn_between_
     return rc;
 }
 
-int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *features,
-           kn_between_fn *between, void *ctx)
+/* A number of an image's value as what it stands for. */
+static float element_at(const struct kn_plan *plan, int v, int image, size_t i)
 {
-    assert(n >= 1 && n <= plan->max_batch);
+    const void *x = value(plan, v, image);
+
+    switch (plan->element[v]) {
+    case KN_BF16:
+        return kn_bf16_widen(((const uint16_t *)x)[i]);
+    case KN_U8:
+        return (float)((const uint8_t *)x)[i] * plan->step[v];
+    case KN_S16:
+        return (float)((const int16_t *)x)[i] * plan->step[v];
+    case KN_F32:
+        break;
+    }
+    return ((const float *)x)[i];
+}
+
+/* Images x, each plan->x_bytes. */
+static int run(struct kn_plan *plan, const void *x, int n, float *logits, float *features,
+               kn_between_fn *between, void *ctx)
+{
     const struct kn_net *net = &plan->net;
     const struct kn_layer *fc = &net->layer[net->n_layers - 1];
     size_t classes = (size_t)net->classes, width = (size_t)net->features;
 
+    assert(n >= 1 && n <= plan->max_batch);
     for (int i = 0, some; i < n; i += some) {
+        const unsigned char *first = (const unsigned char *)x + (size_t)i * plan->x_bytes;
         some = n - i < plan->together ? n - i : plan->together;
-        int rc = run_together(plan, x + (size_t)i * input_floats(plan), some, between, ctx);
+        int rc = run_together(plan, first, some, between, ctx);
         if (rc != KN_OK)
             return rc;
         for (int j = 0; j < some; j++) {
             size_t at = (size_t)(i + j);
             memcpy(logits + at * classes, value(plan, fc->out, j), classes * sizeof *logits);
-            if (features != NULL)
-                memcpy(features + at * width, value(plan, fc->in, j), width * sizeof *features);
+            for (size_t c = 0; features != NULL && c < width; c++)
+                features[at * width + c] = element_at(plan, fc->in, j, c);
         }
     }
     return KN_OK;
 }
 
-static float element_at(const void *values, enum kn_element element, size_t i)
+int kn_run(struct kn_plan *plan, const float *x, int n, float *logits, float *features,
+           kn_between_fn *between, void *ctx)
 {
-    if (element == KN_BF16)
-        return kn_bf16_widen(((const uint16_t *)values)[i]);
-    return ((const float *)values)[i];
+    const struct kn_net *net = &plan->net;
+
+    plan->takes_pixels = 0;
+    plan->x_bytes = (size_t)net->layer[0].ic * (size_t)net->height * (size_t)net->width * sizeof *x;
+    return run(plan, x, n, logits, features, between, ctx);
+}
+
+int kn_run_pixels(struct kn_plan *plan, const uint8_t *x, int n, float *logits, float *features,
+                  kn_between_fn *between, void *ctx)
+{
+    assert(plan->engine->element == KN_U8);
+    plan->takes_pixels = 1;
+    plan->x_bytes = plan->pixels_bytes;
+    return run(plan, x, n, logits, features, between, ctx);
 }
 
 void kn_plan_output(const struct kn_plan *plan, int layer, float *out)
 {
     const struct kn_layer *l = &plan->net.layer[layer];
-    enum kn_element element = kn_element_out(plan->engine, l);
-    const void *y = value(plan, l->out, plan->image);
     size_t block = (size_t)plan->block[l->out], halo = (size_t)plan->halo[l->out];
     size_t h = (size_t)l->oh, w = (size_t)l->ow, row = w + 2 * halo;
 
     for (size_t c = 0; c < (size_t)l->oc; c++) {
         size_t plane = c / block * block * (h + 2 * halo) * row + c % block;
         for (size_t i = 0; i < h; i++)
-            for (size_t j = 0; j < w; j++)
-                *out++ = element_at(y, element, plane + ((i + halo) * row + j + halo) * block);
+            for (size_t j = 0; j < w; j++) {
+                size_t at = plane + ((i + halo) * row + j + halo) * block;
+                *out++ = element_at(plan, l->out, plan->image, at);
+            }
     }
 }

@@ -11,10 +11,10 @@ $(foreach t,$(unit_tests),$(eval $(call unit_vars,$(t))))
 
 # The kernels' tests and resnet-bench share one table of networks.
 $(foreach t,$(filter unit-kernels-%,$(unit_tests)),\
-    $(eval $(t)_src += tests/bench/nets.c tests/bench/jobs.c))
+    $(eval $(t)_src += tests/bench/nets.c tests/bench/jobs.c tests/bench/int8.c))
 
 programs += resnet-bench
-resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c nets.c) fcgi/blas_env.c
+resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c nets.c int8.c) fcgi/blas_env.c
 resnet-bench_libs   := libfcgi-app.a libweights.a libkernels.a
 resnet-bench_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 

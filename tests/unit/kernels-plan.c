@@ -300,7 +300,7 @@ static void names(void **state)
     assert_null(kn_plan_layout("", NULL, &err));
     assert_null(kn_plan_layout("ref", "fp8", &err));
     assert_int_equal(err.code, KN_EPRECISION);
-    assert_non_null(strstr(err.text, "expected fp32 or bf16, found \"fp8\""));
+    assert_non_null(strstr(err.text, "expected fp32, bf16 or int8, found \"fp8\""));
 
     struct kn_options options = {.isa = "sse9", .max_batch = 1, .max_threads = 1};
     struct kn_plan *plan;
