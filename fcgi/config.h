@@ -21,7 +21,7 @@ struct fcgi_config {
     int workers; /* FCGI_AUTO or 1.. */
     int threads; /* FCGI_AUTO or 1..8 */
     int64_t request_timeout_ms, stall_timeout_ms, start_timeout_ms, read_timeout_ms,
-        drain_timeout_ms, slowlog_ms;
+        drain_timeout_ms, slowlog_ms, idle_exit_ms;
     int backlog;
     int64_t max_body, max_pixels, max_decode_memory /* FCGI_AUTO */, max_rss;
     int max_images;

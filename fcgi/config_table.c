@@ -63,6 +63,8 @@ const struct fcgi_option fcgi_config_options[] = {
      "N", "replace a worker after so many requests; 0: never"},
     {"max-rss", SIZE, WORKER, AT(max_rss), "0", 0, BYTES_MAX, 0,
      "SIZE", "replace a worker that has grown past this; 0: never"},
+    {"idle-exit", DURATION, SPAWN, AT(idle_exit_ms), "0", 0, MS_MAX, 0,
+     "TIME", "leave after so long without a request, if systemd owns the socket; 0: never"},
     {"exif", CHOICE, MODEL, AT(exif), "recipe", 0, 0, "recipe",
      "apply|ignore", "the orientation a photograph carries; recipe: as the model says"},
     {"rate-limit", INT, SPAWN, AT(rate_limit), "0", 0, 1000000, 0,

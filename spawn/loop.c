@@ -92,6 +92,7 @@ static int timeout_ms(const struct spawn *s, int64_t now_ns)
 
     due = spawn_min_ns(due, s->control.due_ns);
     due = spawn_min_ns(due, s->watchdog.due_ns);
+    due = spawn_min_ns(due, s->idle.due_ns);
     if (s->draining)
         due = spawn_min_ns(due, s->drain_due_ns);
     if (due == INT64_MAX)
@@ -109,6 +110,8 @@ static void step(struct spawn *s)
     if (!s->draining)
         spawn_reload_step(s);
     spawn_control_step(s, now_ns);
+    spawn_idle_step(s, now_ns);
+    spawn_notify_step(s);
     spawn_drain_step(s, now_ns);
 }
 

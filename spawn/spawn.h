@@ -124,6 +124,19 @@ struct spawn_control {
     bool leaving;
 };
 
+/* What a service manager was last told. */
+enum spawn_told { SPAWN_TOLD_NOTHING, SPAWN_TOLD_READY, SPAWN_TOLD_RELOADING, SPAWN_TOLD_STOPPING };
+
+struct spawn_notify {
+    int fd; /* -1: nobody wants to know */
+    enum spawn_told told;
+};
+
+struct spawn_idle {
+    int64_t due_ns;    /* of leaving; INT64_MAX: something goes on, or we stay */
+    uint64_t attempts; /* of all pages, as last seen */
+};
+
 struct spawn_log {
     bool is_file;
     int read_fd, write_fd; /* pipe of everything that we start, -1: stderr is inherited */
@@ -155,6 +168,8 @@ struct spawn {
 
     struct spawn_reload reload;
     struct spawn_control control;
+    struct spawn_notify notify;
+    struct spawn_idle idle;
     bool draining, stopped_fast;
     int64_t drain_due_ns;
     bool done;
@@ -290,6 +305,18 @@ void spawn_drain_ready(struct spawn *s, int slot);
 /* Whether requests may be waiting that only a new worker could answer. */
 bool spawn_drain_needs_worker(const struct spawn *s);
 void spawn_drain_step(struct spawn *s, int64_t now_ns);
+
+/* ---- idle.c --------------------------------------------------------------------------------- */
+
+/* Says so when idle-exit is asked for and nobody would start us again. */
+void spawn_idle_open(struct spawn *s);
+void spawn_idle_step(struct spawn *s, int64_t now_ns);
+
+/* ---- notify.c ------------------------------------------------------------------------------- */
+
+/* Connects to NOTIFY_SOCKET, if there is one, and takes it out of the environment. */
+void spawn_notify_open(struct spawn_notify *notify);
+void spawn_notify_step(struct spawn *s);
 
 /* ---- control.c ------------------------------------------------------------------------------ */
 

@@ -113,6 +113,7 @@ static int serve(struct spawn *s)
     s->reload.held = SPAWN_HELD_NONE;
     s->control.ask_fd = -1;
     s->control.due_ns = INT64_MAX;
+    spawn_idle_open(s);
     fcgi_log(FCGI_LOG_INFO, "start", "version=%s workers=%d run_dir=%s model=%s adopted=%d",
              fcgi_version, s->n_workers, s->config.run_dir, s->config.model,
              s->sockets.origin != SPAWN_OWN);
@@ -144,6 +145,7 @@ static int run(struct spawn *s)
         code = decide(s, text);
     if (!code && s->config.test)
         return test_configuration(s);
+    spawn_notify_open(&s->notify);
     if (!code)
         code = open_all(s, text);
     return code ? fail(code, text) : serve(s);
