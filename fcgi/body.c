@@ -74,7 +74,7 @@ static int parse_multipart(struct fcgi_body *body, const char *content_type, con
 int fcgi_body_parse(struct fcgi_body *body, const char *content_type, const char *content_encoding,
                     const uint8_t *bytes, size_t n, int max_images, struct fcgi_err *err)
 {
-    static const char accepted[] = "send the bytes of a JPEG picture as the body, or "
+    static const char accepted[] = "send the bytes of a JPEG, PNG or WebP picture as the body, or "
                                    "multipart/form-data with a field \"file\"";
 
     body->n_images = 0;

@@ -5,24 +5,46 @@
 #include "fcgi/image.h"
 #include "fcgi/resize.h"
 
-/* Whom to tell how decoding goes: fcgi_image_crop()'s arguments. */
-struct fcgi_codec_follow {
+/* One picture on its way from its bytes into `resize`. */
+struct fcgi_codec_job {
+    const uint8_t *bytes;
+    size_t n;
+    const struct fcgi_image_info *info; /* what the probe said of it */
+    uint64_t max_bytes;                 /* what the library may allocate */
+    struct fcgi_resize *resize;
     struct fcgi_image_timing *timing;
     fcgi_tick_fn *tick;
-    void *ctx;
+    void *ctx; /* the tick's */
 };
 
-/* Reads the header. bytes begin with a JPEG's first three. */
-int fcgi_jpeg_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
-                    struct fcgi_err *err);
+/* One format. Both functions return FCGI_E_OK or err->code.
+ * probe: reads the header; the bytes begin as the format does.
+ * decode: hands over the rows that resize needs. A file that ends early is refused even if its
+ * missing rows are not needed. */
+struct fcgi_codec {
+    int (*probe)(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
+                 struct fcgi_err *err);
+    int (*decode)(const struct fcgi_codec_job *job, struct fcgi_err *err);
+};
 
-/* Decodes the rows that `resize` needs and hands them over. The library may not keep more than
- * max_bytes. A file that ends early is refused even if its missing rows are not needed. */
-int fcgi_jpeg_decode(const uint8_t *bytes, size_t n, uint64_t max_bytes, struct fcgi_resize *resize,
-                     const struct fcgi_codec_follow *follow, struct fcgi_err *err);
+extern const struct fcgi_codec fcgi_jpeg_codec, fcgi_png_codec, fcgi_webp_codec;
 
-/* tiff: what follows "Exif\0\0" in an APP1 segment. The first directory's orientation, 1..8;
- * 1 when there is none or it makes no sense. */
+/* rgb: n stored rows from row y on, `stride` bytes apart. Those that resize needs are resized, on
+ * its clock; y has to be the row after the last one handed over. */
+void fcgi_codec_rows(const struct fcgi_codec_job *job, const uint8_t *rgb, size_t stride, int y,
+                     int n);
+
+/* Says that there was progress. Returns 0 to stop, with the reason in err. */
+int fcgi_codec_tick(const struct fcgi_codec_job *job, struct fcgi_err *err);
+
+/* rgba: [n, 4] bytes, alpha not multiplied in -> the same place, [n, 3]: over white, each channel
+ * rounded to the nearest, as Pillow's alpha_composite() does. */
+void fcgi_codec_over_white(uint8_t *rgba, int n);
+
+/* tiff: an EXIF block, with or without the "Exif\0\0" that precedes it in a JPEG. The first
+ * directory's orientation, 1..8; 1 when there is none or it makes no sense. */
 int fcgi_exif_orientation(const uint8_t *tiff, size_t n);
+
+int64_t fcgi_codec_now_ns(void); /* CLOCK_MONOTONIC */
 
 #endif

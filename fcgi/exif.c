@@ -38,6 +38,10 @@ int fcgi_exif_orientation(const uint8_t *tiff, size_t n)
     size_t at;
     int big;
 
+    if (n >= 6 && memcmp(tiff, "Exif\0", 6) == 0) {
+        tiff += 6;
+        n -= 6;
+    }
     if (n < 8 || (memcmp(tiff, "II", 2) != 0 && memcmp(tiff, "MM", 2) != 0))
         return 1;
     big = tiff[0] == 'M';

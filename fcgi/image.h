@@ -14,8 +14,9 @@ enum fcgi_image_format { FCGI_IMAGE_UNKNOWN, FCGI_IMAGE_JPEG, FCGI_IMAGE_PNG, FC
 struct fcgi_image_info {
     enum fcgi_image_format format;
     int width, height;     /* px, as stored (before orientation) */
-    int channels;          /* 1 gray, 3 colour, 4 CMYK */
-    int progressive;       /* needs all coefficients in memory */
+    int channels;          /* 1 gray, 3 colour, 4 CMYK or with alpha */
+    int progressive;       /* has to be held whole while it is decoded */
+    const char *kind;      /* "baseline JPEG" */
     int orientation;       /* EXIF 1..8; 1 when absent or invalid */
     uint64_t decode_bytes; /* memory that decoding will take, computed */
 };

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jerror.h>
 #include <jpeglib.h>
@@ -31,7 +30,7 @@ struct job {
     struct jpeg_decompress_struct lib;
     jmp_buf escape;
     struct fcgi_err *err;
-    const struct fcgi_codec_follow *follow;
+    const struct fcgi_codec_job *work; /* NULL while only the header is read */
     unsigned calls;
     uint8_t *row; /* [width, 3 or 4] */
 };
@@ -123,9 +122,7 @@ static void on_progress(j_common_ptr lib)
                   "the JPEG has more than %d scans: it costs too much to decode", MAX_SCANS);
         give_up(job);
     }
-    if (job->follow->tick == NULL || ++job->calls % TICK_EVERY != 0)
-        return;
-    if (!job->follow->tick(job->follow->ctx, job->err))
+    if (++job->calls % TICK_EVERY == 0 && !fcgi_codec_tick(job->work, job->err))
         give_up(job);
 }
 
@@ -221,8 +218,8 @@ static void check_kind(struct job *job)
     give_up(job);
 }
 
-int fcgi_jpeg_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
-                    struct fcgi_err *err)
+static int jpeg_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
+                      struct fcgi_err *err)
 {
     struct job job = {.row = NULL};
 
@@ -237,6 +234,7 @@ int fcgi_jpeg_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info
     info->height = (int)job.lib.image_height;
     info->channels = job.lib.num_components;
     info->progressive = jpeg_has_multiple_scans(&job.lib);
+    info->kind = info->progressive ? "progressive JPEG" : "baseline JPEG";
     info->orientation = find_orientation(bytes, n);
     info->decode_bytes = decode_bytes(&job.lib, info->progressive);
     job_end(&job);
@@ -262,35 +260,18 @@ static void cmyk_to_rgb(uint8_t *row, unsigned width)
     }
 }
 
-static int64_t now_ns(void)
+static void decode_rows(struct job *job)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* Both clocks of a decode that hands over rows: what is not resizing is decoding. */
-static void decode_rows(struct job *job, struct fcgi_resize *resize)
-{
-    struct fcgi_image_timing *timing = job->follow->timing;
-    unsigned first = (unsigned)fcgi_resize_first_row(resize);
-    unsigned end = (unsigned)fcgi_resize_end_row(resize);
+    unsigned end = (unsigned)fcgi_resize_end_row(job->work->resize);
     int cmyk = job->lib.out_color_space == JCS_CMYK;
 
     while (job->lib.output_scanline < end) {
         unsigned y = job->lib.output_scanline;
-        int64_t start;
 
         jpeg_read_scanlines(&job->lib, &job->row, 1);
-        if (y < first)
-            continue;
-        start = timing != NULL ? now_ns() : 0;
         if (cmyk)
             cmyk_to_rgb(job->row, job->lib.output_width);
-        fcgi_resize_row(resize, job->row);
-        if (timing != NULL)
-            timing->resize_ns += now_ns() - start;
+        fcgi_codec_rows(job->work, job->row, 0, (int)y, 1);
     }
 }
 
@@ -316,43 +297,41 @@ static void check_end(struct job *job)
     WARNMS(&job->lib, JWRN_JPEG_EOF);
 }
 
-static void job_decode(struct job *job, uint64_t max_bytes, struct fcgi_resize *resize)
+static void job_decode(struct job *job)
 {
-    job->lib.out_color_space = job->lib.num_components == 4 ? JCS_CMYK : JCS_RGB;
-    job->lib.mem->max_memory_to_use = max_bytes < LONG_MAX ? (long)max_bytes : LONG_MAX;
+    const struct fcgi_codec_job *work = job->work;
+    size_t pixel_bytes = job->lib.num_components == 4 ? 4 : 3;
+
+    job->lib.out_color_space = pixel_bytes == 4 ? JCS_CMYK : JCS_RGB;
+    job->lib.mem->max_memory_to_use = work->max_bytes < LONG_MAX ? (long)work->max_bytes : LONG_MAX;
     job->progress.progress_monitor = on_progress;
     job->lib.progress = &job->progress;
-    job->row = malloc((size_t)job->lib.image_width * (job->lib.num_components == 4 ? 4 : 3));
+    job->row = malloc((size_t)job->lib.image_width * pixel_bytes + FCGI_RESIZE_SLACK);
     if (job->row == NULL)
         ERREXIT1(&job->lib, JERR_OUT_OF_MEMORY, 0);
     jpeg_start_decompress(&job->lib);
-    decode_rows(job, resize);
+    decode_rows(job);
     check_end(job);
 }
 
-static int decode(struct job *job, const uint8_t *bytes, size_t n, uint64_t max_bytes,
-                  struct fcgi_resize *resize, struct fcgi_err *err)
+static int decode(struct job *job, struct fcgi_err *err)
 {
     if (setjmp(job->escape) != 0) {
         job_end(job);
         return (int)err->code;
     }
-    job_start(job, bytes, n, err);
+    job_start(job, job->work->bytes, job->work->n, err);
     check_kind(job);
-    job_decode(job, max_bytes, resize);
+    job_decode(job);
     job_end(job);
     return FCGI_E_OK;
 }
 
-int fcgi_jpeg_decode(const uint8_t *bytes, size_t n, uint64_t max_bytes, struct fcgi_resize *resize,
-                     const struct fcgi_codec_follow *follow, struct fcgi_err *err)
+static int jpeg_decode(const struct fcgi_codec_job *work, struct fcgi_err *err)
 {
-    struct fcgi_image_timing *timing = follow->timing;
-    struct job job = {.follow = follow};
-    int64_t start = now_ns(), resized = timing != NULL ? timing->resize_ns : 0;
-    int code = decode(&job, bytes, n, max_bytes, resize, err);
+    struct job job = {.work = work};
 
-    if (timing != NULL)
-        timing->decode_ns += now_ns() - start - (timing->resize_ns - resized);
-    return code;
+    return decode(&job, err);
 }
+
+const struct fcgi_codec fcgi_jpeg_codec = {jpeg_probe, jpeg_decode};

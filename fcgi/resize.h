@@ -32,8 +32,11 @@ void fcgi_resize_free(struct fcgi_resize *resize); /* NULL is fine */
 int fcgi_resize_first_row(const struct fcgi_resize *resize);
 int fcgi_resize_end_row(const struct fcgi_resize *resize);
 
+/* Vector code may read, and not use, so many bytes after a row's last pixel. */
+enum { FCGI_RESIZE_SLACK = 16 };
+
 /* Takes the next row of those, from the first on, in order. rgb: the whole stored row,
- * [stored width, 3]. The crop is complete after the last. */
+ * [stored width, 3], and FCGI_RESIZE_SLACK bytes. The crop is complete after the last. */
 void fcgi_resize_row(struct fcgi_resize *resize, const uint8_t *rgb);
 
 #endif

@@ -4,7 +4,7 @@ libfcgi-app.a_src := $(filter-out %_main.c fcgi/blas_env.c \
     $(if $(FAULTS),,fcgi/faults.c),$(wildcard fcgi/*.c))
 # The sums over 8-bit pixels are vectorised at -O3 only: 1.16 -> 0.87 ms for 640x480.
 cflags_fcgi/resize.c := -O3
-fcgi_ldlibs := -lfcgi -ljpeg
+fcgi_ldlibs := -lfcgi -ljpeg -lpng -lwebpdemux -lwebp
 
 programs += resnet-fcgi resnet-classify
 resnet-fcgi_src        := fcgi/worker_main.c fcgi/blas_env.c

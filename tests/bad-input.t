@@ -32,8 +32,10 @@ def cases():
     return [
         ("empty", b"", jpeg, 400, "bad_request", "empty"),
         ("text", b"hello, world", jpeg, 415, "unsupported_media_type", "JPEG"),
-        ("PNG", b"\x89PNG\r\n\x1a\n" + b"\0" * 64, "image/png", 415, "unsupported_media_type", "PNG"),
-        ("two bytes", b"\xff\xd8", jpeg, 415, "unsupported_media_type", "ff d8 ff"),
+        ("PNG", b"\x89PNG\r\n\x1a\n" + b"\0" * 64, "image/png", 422, "image_undecodable", "PNG"),
+        ("WebP", b"RIFF\0\1\0\0WEBPVP8 ", "image/webp", 422, "image_undecodable", "truncated"),
+        ("GIF", b"GIF89a" + b"\0" * 64, "image/gif", 415, "unsupported_media_type", "GIF"),
+        ("two bytes", b"\xff\xd8", jpeg, 415, "unsupported_media_type", "ff d8"),
         ("cut in the header", GOOD[:40], jpeg, 422, "image_undecodable", "truncated"),
         ("cut in the middle", GOOD[: len(GOOD) // 2], jpeg, 422, "image_undecodable", "truncated"),
         ("header, no scan", GOOD[:300], jpeg, 422, "image_undecodable", "truncated"),

@@ -18,6 +18,8 @@ build header  stdlib.h                            libc6-dev
 build fcgi    2.4.2-2+deb12u1                     libfcgi-dev
 build lib     openblas-serial/libopenblas.a       libopenblas-serial-dev
 build header  jpeglib.h                           libjpeg-dev
+build header  png.h                               libpng-dev
+build header  webp/demux.h                        libwebp-dev
 build header  jsmn.h                              libjsmn-dev
 build header  zip.h                               libzip-dev
 build header  nettle/sha2.h                       nettle-dev
@@ -32,6 +34,7 @@ check program spawn-fcgi                          spawn-fcgi
 check program multiwatch                          multiwatch
 check program strace                              strace
 check program valgrind                            valgrind
+check python  PIL                                 python3-pil
 check header  cmocka.h                            libcmocka-dev
 bench program python3                             python3
 compare program node                              nodejs

@@ -19,9 +19,9 @@ KERNELS_MAY = re.compile(
 NETWORK = r"socket|socketpair|bind|listen|accept4?|connect|FCG[XI]_.*"
 PROCESSES = r"fork|vfork|clone|exec[a-z]+|posix_spawnp?|system|popen"
 MUST_NOT = {
-    "libweights.a": re.compile(rf"fcgi_.*|spawn_.*|cblas_.*|jpeg_.*|getenv|{NETWORK}|{PROCESSES}"),
+    "libweights.a": re.compile(rf"fcgi_.*|spawn_.*|cblas_.*|jpeg_.*|png_.*|WebP.*|getenv|{NETWORK}|{PROCESSES}"),
     "libfcgi-app.a": re.compile(rf"spawn_.*|cblas_.*|zip_.*|nettle_.*|bind|listen|{PROCESSES}"),
-    "libspawn.a": re.compile(r"kn_.*|wt_.*|cblas_.*|openblas_.*|jpeg_.*|zip_.*|nettle_.*"),
+    "libspawn.a": re.compile(r"kn_.*|wt_.*|cblas_.*|openblas_.*|jpeg_.*|png_.*|WebP.*|zip_.*|nettle_.*"),
 }
 MAY_INCLUDE = {
     "kernels": {"kernels"},

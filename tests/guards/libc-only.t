@@ -9,7 +9,7 @@ import objects
 import tap
 
 LIBC = re.compile(r"libc\.so\.6|ld-linux.*\.so\.\d|libc\.musl.*")
-FOREIGN = re.compile(r"cblas_.*|openblas_.*|jpeg_.*|zip_.*|nettle_.*|kn_.*|wt_.*")
+FOREIGN = re.compile(r"cblas_.*|openblas_.*|jpeg_.*|png_.*|WebP.*|zip_.*|nettle_.*|kn_.*|wt_.*")
 BLAS = re.compile(r"lib(open)?blas.*|libgomp.*")
 
 

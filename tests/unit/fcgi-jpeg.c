@@ -7,25 +7,7 @@
 
 #include <cmocka.h>
 
-#include "fcgi/image.h"
 #include "tests/fixtures/jpeg.h"
-
-static const struct wt_recipe small = {.resize = 32, .crop = 28};
-static const struct fcgi_image_limits roomy = {64000000, (uint64_t)256 << 20};
-static const size_t crop_bytes = (size_t)28 * 28 * 3;
-
-/* From a block of exactly n bytes. */
-static int crop_of(const uint8_t *bytes, size_t n, const struct fcgi_image_limits *limits,
-                   uint8_t *crop, struct fcgi_err *err)
-{
-    uint8_t *exact = malloc(n != 0 ? n : 1);
-    int code;
-
-    memcpy(exact, bytes, n);
-    code = fcgi_image_crop(exact, n, &small, limits, crop, NULL, NULL, NULL, err);
-    free(exact);
-    return code;
-}
 
 static struct t_bytes made(int w, int h, const struct t_jpeg *kind)
 {
@@ -77,13 +59,13 @@ static void check_kind(size_t k, int w, int h)
     struct t_bytes jpeg = t_jpeg_make(&drawn, kind);
     struct t_image decoded = t_jpeg_decode(&jpeg);
     struct t_image expected = t_recipe_crop(&decoded, orientation, 32, 28, 0, 0);
-    uint8_t crop[28 * 28 * 3];
+    uint8_t crop[T_CROP_BYTES];
     struct fcgi_image_info info;
     struct fcgi_err err;
 
-    if (crop_of(jpeg.p, jpeg.n, &roomy, crop, &err) != FCGI_E_OK)
+    if (t_crop(&jpeg, &t_roomy, crop, &err) != FCGI_E_OK)
         fail_msg("%s %dx%d: %s", kinds[k].name, w, h, err.text);
-    if (memcmp(crop, expected.rgb, crop_bytes) != 0)
+    if (memcmp(crop, expected.rgb, T_CROP_BYTES) != 0)
         fail_msg("%s %dx%d: other pixels than a plain decode and resize", kinds[k].name, w, h);
     assert_int_equal(fcgi_image_probe(jpeg.p, jpeg.n, &info, &err), FCGI_E_OK);
     assert_int_equal(info.format, FCGI_IMAGE_JPEG);
@@ -141,15 +123,16 @@ static void ignore_exif(void **state)
     struct t_bytes jpeg = t_jpeg_make(&drawn, &(struct t_jpeg){.orientation = 6});
     struct t_image decoded = t_jpeg_decode(&jpeg);
     struct t_image expected = t_recipe_crop(&decoded, 1, 32, 28, 0, 0);
-    struct wt_recipe recipe = small;
-    uint8_t crop[28 * 28 * 3];
+    struct wt_recipe recipe = t_small;
+    uint8_t crop[T_CROP_BYTES];
     struct fcgi_err err;
 
     (void)state;
     recipe.exif = WT_EXIF_IGNORE;
-    assert_int_equal(fcgi_image_crop(jpeg.p, jpeg.n, &recipe, &roomy, crop, NULL, NULL, NULL, &err),
-                     FCGI_E_OK);
-    assert_memory_equal(crop, expected.rgb, crop_bytes);
+    assert_int_equal(
+        fcgi_image_crop(jpeg.p, jpeg.n, &recipe, &t_roomy, crop, NULL, NULL, NULL, &err),
+        FCGI_E_OK);
+    assert_memory_equal(crop, expected.rgb, T_CROP_BYTES);
     free(expected.rgb);
     free(decoded.rgb);
     free(jpeg.p);
@@ -157,21 +140,6 @@ static void ignore_exif(void **state)
 }
 
 /* ---- broken ---------------------------------------------------------------------------------- */
-
-static void refuse(const struct t_bytes *bytes, const struct fcgi_image_limits *limits,
-                   enum fcgi_code code, const char *says)
-{
-    uint8_t crop[28 * 28 * 3], before[28 * 28 * 3];
-    struct fcgi_err err = {.code = FCGI_E_OK};
-
-    memset(crop, 0xee, sizeof(crop));
-    memset(before, 0xee, sizeof(before));
-    assert_int_equal(crop_of(bytes->p, bytes->n, limits, crop, &err), code);
-    assert_int_equal(err.code, code);
-    if (strstr(err.text, says) == NULL)
-        fail_msg("expected a sentence with \"%s\", got \"%s\"", says, err.text);
-    assert_memory_equal(crop, before, sizeof(crop)); /* whole or not at all */
-}
 
 /* Whatever the kind, and also where the rows that are missing are not needed for the crop. */
 static void truncated_anywhere(void **state)
@@ -187,7 +155,8 @@ static void truncated_anywhere(void **state)
             struct t_bytes jpeg = made(portrait ? 9 : 40, portrait ? 60 : 30, &some[k]);
 
             for (size_t n = 3; n < jpeg.n; n++)
-                refuse(&(struct t_bytes){jpeg.p, n}, &roomy, FCGI_E_IMAGE_UNDECODABLE, "truncated");
+                t_refuse(&(struct t_bytes){jpeg.p, n}, &t_roomy, FCGI_E_IMAGE_UNDECODABLE,
+                         "truncated");
             free(jpeg.p);
         }
 }
@@ -197,13 +166,13 @@ static void trailing_garbage(void **state)
     static const uint8_t garbage[] = {0, 0xff, 0xd8, 0xff, 'm', 'o', 'r', 'e', 0xff, 0xda, 0xff};
     struct t_bytes jpeg = made(61, 43, &(struct t_jpeg){.h_samp = 2});
     struct t_bytes longer = t_bytes_append(&jpeg, garbage, sizeof(garbage));
-    uint8_t crop[28 * 28 * 3], same[28 * 28 * 3];
+    uint8_t crop[T_CROP_BYTES], same[T_CROP_BYTES];
     struct fcgi_err err;
 
     (void)state;
-    assert_int_equal(crop_of(jpeg.p, jpeg.n, &roomy, crop, &err), FCGI_E_OK);
-    assert_int_equal(crop_of(longer.p, longer.n, &roomy, same, &err), FCGI_E_OK);
-    assert_memory_equal(crop, same, crop_bytes);
+    assert_int_equal(t_crop(&jpeg, &t_roomy, crop, &err), FCGI_E_OK);
+    assert_int_equal(t_crop(&longer, &t_roomy, same, &err), FCGI_E_OK);
+    assert_memory_equal(crop, same, T_CROP_BYTES);
     free(longer.p);
     free(jpeg.p);
 }
@@ -231,7 +200,7 @@ static void headers_that_claim(void **state)
 
             jpeg.n -= 2;
             t_jpeg_claim(&jpeg, claims[i].precision, claims[i].height, claims[i].width);
-            refuse(&jpeg, &roomy, claims[i].code, claims[i].says);
+            t_refuse(&jpeg, &t_roomy, claims[i].code, claims[i].says);
             free(jpeg.p);
         }
 }
@@ -250,7 +219,7 @@ static void components(void **state)
     two.p[frame + 3] = 14;
     two.p[frame + 9] = 2;
     assert_true(scan > frame);
-    refuse(&two, &roomy, FCGI_E_IMAGE_UNDECODABLE, "2 components");
+    t_refuse(&two, &t_roomy, FCGI_E_IMAGE_UNDECODABLE, "2 components");
     free(two.p);
     free(jpeg.p);
 }
@@ -278,12 +247,12 @@ static void scan_bomb(void **state)
 {
     struct t_bytes jpeg = made(61, 43, &(struct t_jpeg){.progressive = 1});
     struct t_bytes some = t_jpeg_repeat_scan(&jpeg, 100), bomb = t_jpeg_repeat_scan(&jpeg, 400);
-    uint8_t crop[28 * 28 * 3];
+    uint8_t crop[T_CROP_BYTES];
     struct fcgi_err err;
 
     (void)state;
-    assert_int_equal(crop_of(some.p, some.n, &roomy, crop, &err), FCGI_E_OK);
-    refuse(&bomb, &roomy, FCGI_E_IMAGE_UNDECODABLE, "200 scans");
+    assert_int_equal(t_crop(&some, &t_roomy, crop, &err), FCGI_E_OK);
+    t_refuse(&bomb, &t_roomy, FCGI_E_IMAGE_UNDECODABLE, "200 scans");
     free(bomb.p);
     free(some.p);
     free(jpeg.p);
@@ -303,16 +272,16 @@ static void memory_from_the_header(void **state)
     (void)state;
     for (size_t k = 0; k < sizeof(some) / sizeof(some[0]); k++) {
         struct t_bytes jpeg = made(701, 503, &some[k]);
-        struct fcgi_image_limits limits = roomy;
+        struct fcgi_image_limits limits = t_roomy;
         struct fcgi_image_info info;
-        uint8_t crop[28 * 28 * 3];
+        uint8_t crop[T_CROP_BYTES];
         struct fcgi_err err;
 
         assert_int_equal(fcgi_image_probe(jpeg.p, jpeg.n, &info, &err), FCGI_E_OK);
         limits.max_decode_bytes = info.decode_bytes;
-        assert_int_equal(crop_of(jpeg.p, jpeg.n, &limits, crop, &err), FCGI_E_OK);
+        assert_int_equal(t_crop(&jpeg, &limits, crop, &err), FCGI_E_OK);
         limits.max_decode_bytes--;
-        refuse(&jpeg, &limits, FCGI_E_IMAGE_TOO_LARGE, "bytes of memory");
+        t_refuse(&jpeg, &limits, FCGI_E_IMAGE_TOO_LARGE, "bytes of memory");
         if (info.progressive)
             assert_in_range(info.decode_bytes, 701 * 503 * 2, 701 * 503 * 10);
         else
@@ -327,7 +296,6 @@ static void any_byte_damaged(void **state)
     static const struct t_jpeg some[] = {
         {.h_samp = 2, .v_samp = 2, .orientation = 6}, {.progressive = 1}, {.arithmetic = 1}};
     static const uint8_t values[] = {0x00, 0xff, 0x7f, 0x01, 0xda};
-    struct fcgi_image_limits limits = {1000000, 8 << 20};
 
     (void)state;
     for (size_t k = 0; k < sizeof(some) / sizeof(some[0]); k++) {
@@ -335,14 +303,10 @@ static void any_byte_damaged(void **state)
 
         for (size_t at = 3; at < jpeg.n; at++)
             for (size_t v = 0; v < sizeof(values); v++) {
-                uint8_t crop[28 * 28 * 3], kept = jpeg.p[at];
-                struct fcgi_err err;
-                int code;
+                uint8_t kept = jpeg.p[at];
 
                 jpeg.p[at] = values[v];
-                code = crop_of(jpeg.p, jpeg.n, &limits, crop, &err);
-                assert_true(code == FCGI_E_OK || code == FCGI_E_IMAGE_UNDECODABLE ||
-                            code == FCGI_E_IMAGE_TOO_LARGE);
+                t_survive(&jpeg);
                 jpeg.p[at] = kept;
             }
         free(jpeg.p);
@@ -351,44 +315,13 @@ static void any_byte_damaged(void **state)
 
 /* ---- ticks ----------------------------------------------------------------------------------- */
 
-struct ticks {
-    int n, stop_at;
-};
-
-static int count_tick(void *ctx, struct fcgi_err *err)
-{
-    struct ticks *ticks = ctx;
-
-    if (++ticks->n != ticks->stop_at)
-        return 1;
-    fcgi_fail(err, FCGI_E_DEADLINE_EXCEEDED, "stopped by the test");
-    return 0;
-}
-
 static void ticks_and_stops(void **state)
 {
     (void)state;
     for (int progressive = 0; progressive <= 1; progressive++) {
         struct t_bytes jpeg = made(64, 640, &(struct t_jpeg){.progressive = progressive});
-        struct ticks ticks = {0, 0};
-        struct fcgi_image_timing timing = {0, 0};
-        uint8_t crop[28 * 28 * 3];
-        struct fcgi_err err;
-        int all;
 
-        assert_int_equal(fcgi_image_crop(jpeg.p, jpeg.n, &small, &roomy, crop, &timing, count_tick,
-                                         &ticks, &err),
-                         FCGI_E_OK);
-        all = ticks.n;
-        assert_in_range(all, 640 / 32, 640 * 2);
-        assert_true(timing.decode_ns > 0 && timing.resize_ns > 0);
-        for (int stop = 1; stop <= all; stop++) {
-            ticks = (struct ticks){0, stop};
-            assert_int_equal(fcgi_image_crop(jpeg.p, jpeg.n, &small, &roomy, crop, &timing,
-                                             count_tick, &ticks, &err),
-                             FCGI_E_DEADLINE_EXCEEDED);
-            assert_int_equal(ticks.n, stop);
-        }
+        t_ticks_and_stops(&jpeg, 640 / 32, 640 * 2);
         free(jpeg.p);
     }
 }
