@@ -77,6 +77,7 @@ typedef void kn_bf16_gemv_fn(const float *x, int n, const uint16_t *w, const flo
 
 /* One ISA's kernels: complete, no entry is NULL. */
 struct kn_bf16_ops {
+    const char *isa;
     int pixels;                      /* of the largest tile */
     int split;                       /* 0: a tile may leave its row before any pixel; else only
                                         before this one */
@@ -88,8 +89,10 @@ struct kn_bf16_ops {
     kn_bf16_gemv_fn *gemv;
 };
 
-extern const struct kn_bf16_ops kn_bf16_ops_avx512bf16; /* avx512bf16/ops_bf16.c */
-extern const struct kn_bf16_ops kn_bf16_ops_avx512;     /* avx512/ops_bf16.c */
-extern const struct kn_bf16_ops kn_bf16_ops_avx2;       /* avx2/ops_bf16.c */
+extern const struct kn_bf16_ops kn_bf16_ops_avx512; /* avx512/ops_bf16.c */
+extern const struct kn_bf16_ops kn_bf16_ops_avx2;   /* avx2/ops_bf16.c */
+
+/* Puts VDPBF16PS into a table of avx512's (avx512bf16/ops_bf16.c). */
+void kn_bf16_ops_override__avx512bf16(struct kn_bf16_ops *ops);
 
 #endif

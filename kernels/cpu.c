@@ -30,6 +30,20 @@ static unsigned saved_state(void)
     return low;
 }
 
+/* VDPBF16PS does two multiply-adds a lane. AMD's cores (Zen 4 on) begin as many of them a cycle as
+ * FMAs; Intel's Sapphire Rapids begins one in two cycles, where it begins four FMAs (measured: 0.8
+ * ns against 0.2), so that widening to fp32 is faster there. */
+static int has_fast_bf16(void)
+{
+    struct regs vendor = cpuid(0, 0);
+    char name[12];
+
+    memcpy(name, &vendor.b, 4);
+    memcpy(name + 4, &vendor.d, 4);
+    memcpy(name + 8, &vendor.c, 4);
+    return memcmp(name, "AuthenticAMD", sizeof name) == 0;
+}
+
 static void read_features(struct kn_cpu *cpu)
 {
     const unsigned ymm = 0x6, zmm = 0xe6; /* SSE + AVX; and opmask + both halves of ZMM */
@@ -42,6 +56,7 @@ static void read_features(struct kn_cpu *cpu)
     cpu->avx512 = cpu->avx2 && (saved & zmm) == zmm && (seven.b & f512) == f512;
     cpu->avx512vnni = cpu->avx512 && (seven.c & bit_AVX512VNNI);
     cpu->avx512bf16 = cpu->avx512 && seven.a >= 1 && (cpuid(7, 1).a & bit_AVX512BF16);
+    cpu->fast_bf16 = cpu->avx512bf16 && has_fast_bf16();
 }
 
 /* Leaf 4 (Intel) and 0x8000001d (AMD) describe one cache a sub-leaf, in the same form. */

@@ -87,6 +87,40 @@ static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
 }
 #endif
 
+#if defined(__x86_64__)
+static struct kn_engine bf16_engine(const struct kn_bf16_ops *ops)
+{
+    const struct kn_algorithm direct = {"direct", kn_bf16_conv, kn_bf16_conv_scratch};
+    return (struct kn_engine){
+        .isa = ops->isa,
+        .precision = "bf16",
+        .layout = "bf16.n32",
+        .block = KN_BF16_BLOCK,
+        .element = KN_BF16,
+        .bf16 = ops,
+        .algorithm = {[KN_CONV_1X1] = {"gemm", kn_bf16_conv, kn_bf16_conv_scratch},
+                      [KN_CONV_1X1_STRIDED] = {"gemm", kn_bf16_conv, kn_bf16_conv_scratch},
+                      [KN_CONV_3X3] = direct,
+                      [KN_CONV_3X3_MIDDLE] = direct,
+                      [KN_CONV_3X3_LARGE] = direct,
+                      [KN_CONV_STEM] = {"direct NCHW", kn_bf16_stem, kn_bf16_conv_scratch},
+                      [KN_CONV_ANY] = direct,
+                      [KN_POOL_MAX] = {"blocks", kn_bf16_maxpool, NULL},
+                      [KN_POOL_AVG] = {"blocks", kn_bf16_avgpool, NULL},
+                      [KN_CLASSIFIER] = {"gemv", kn_bf16_fc, NULL}},
+    };
+}
+
+static const struct kn_bf16_ops *bf16_ops_avx512bf16(void)
+{
+    static struct kn_bf16_ops ops;
+
+    ops = kn_bf16_ops_avx512;
+    kn_bf16_ops_override__avx512bf16(&ops);
+    return &ops;
+}
+#endif
+
 /* bf16 as any plain fp32 engine computes it. */
 static struct kn_engine widening_engine(const struct kn_engine *plain)
 {
@@ -146,6 +180,17 @@ static void fill(void)
         add(f32_engine(&kn_f32_ops_avx2));
 #endif
     const struct kn_engine *blas = add(blas_engine()), *ref = add(ref_engine());
+#if defined(__x86_64__)
+    const struct kn_cpu *cpu = kn_cpu();
+    if (cpu->avx512bf16 && cpu->fast_bf16)
+        add(bf16_engine(bf16_ops_avx512bf16()));
+    if (cpu->avx512)
+        add(bf16_engine(&kn_bf16_ops_avx512));
+    if (cpu->avx512bf16 && !cpu->fast_bf16)
+        add(bf16_engine(bf16_ops_avx512bf16()));
+    if (cpu->avx2)
+        add(bf16_engine(&kn_bf16_ops_avx2));
+#endif
     add(widening_engine(blas));
     add(widening_engine(ref));
     add(ref_u8_engine());

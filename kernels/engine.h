@@ -149,6 +149,10 @@ kn_layer_fn kn_f32_conv, kn_f32_stem, kn_f32_winograd2, kn_f32_winograd4, kn_f32
 kn_scratch_fn kn_f32_conv_scratch, kn_f32_stem_scratch, kn_f32_winograd2_scratch,
     kn_f32_winograd4_scratch;
 
+/* conv_bf16.c, head_bf16.c: block 32, any instruction set that fills engine->bf16. */
+kn_layer_fn kn_bf16_conv, kn_bf16_stem, kn_bf16_maxpool, kn_bf16_avgpool, kn_bf16_fc;
+kn_scratch_fn kn_bf16_conv_scratch;
+
 /* widen.c: bf16 by a plain fp32 engine. */
 kn_layer_fn kn_widen_layer;
 kn_scratch_fn kn_widen_scratch;

@@ -69,7 +69,8 @@ int64_t kn_net_macs(const struct kn_net *net);
 
 struct kn_cpu {
     int avx2, avx512, avx512vnni, avx512bf16; /* usable: CPU and operating system both */
-    int l1d_bytes, l2_bytes, l3_bytes;        /* of one core; defaults when hidden */
+    int fast_bf16;                     /* AVX512-BF16 multiplies twice as fast as fp32, or more */
+    int l1d_bytes, l2_bytes, l3_bytes; /* of one core; defaults when hidden */
     char brand[64];
 };
 

@@ -3,10 +3,11 @@ libkernels.a_src := $(wildcard kernels/*.c kernels/ref/*.c)
 
 # Instructions that not every CPU has belong to a folder, and never leave it.
 ifneq ($(filter x86_64%,$(ARCH)),)
-libkernels.a_src += $(wildcard kernels/avx2/*.c kernels/avx512/*.c)
+libkernels.a_src += $(wildcard kernels/avx2/*.c kernels/avx512/*.c kernels/avx512bf16/*.c)
 endif
 flags_kernels/avx2   := -mavx2 -mfma -mprfchw
-flags_kernels/avx512 := -mavx512f -mfma -mprfchw
+flags_kernels/avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprfchw
+flags_kernels/avx512bf16 := $(flags_kernels/avx512) -mavx512bf16
 
 # Statically linked: the shared name libblas/libopenblas belongs to Debian's alternatives, which
 # prefer the pthread build, whose idle threads spin.

@@ -10,7 +10,7 @@ import re
 import objects
 import tap
 
-KERNELS = ("avx2", "avx512")
+KERNELS = ("avx2", "avx512", "avx512bf16")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
 FMA = re.compile(r"^vf[n]?m(add|sub)|^vdpbf16|^vpdp")
 SPILL = re.compile(r"%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p[^)]*\).*%[xyz]mm\d")

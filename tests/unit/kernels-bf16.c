@@ -319,6 +319,37 @@ static void whole_networks(void **state)
     }
 }
 
+/* The widening kernels sum in one order, whatever the width of the registers. */
+static void instruction_sets_agree_to_the_bit(void **state)
+{
+    (void)state;
+    static const char *const pair[] = {"avx512", "avx2"};
+    enum { SIDE = 67, CLASSES = 10, N = 3 * SIDE * SIDE };
+    static struct kn_net net;
+    static float x[N], found[2][CLASSES];
+    struct t_arch arch = t_arch_narrow(t_arch_of(50), 4);
+    struct t_params params;
+    uint64_t seed = 5;
+    if (engine_of("avx512") == NULL || engine_of("avx2") == NULL) {
+        printf("skipped: this machine has no AVX-512\n");
+        skip();
+    }
+    arch.classes = CLASSES;
+    t_net(&net, arch, SIDE);
+    assert_int_equal(t_params_new(&params, &net, 7), 0);
+    assert_int_equal(t_params_pack(&params, &net, "bf16.n32"), 0);
+    t_random(x, N, 2, &seed);
+    for (int i = 0; i < 2; i++) {
+        struct kn_options options = {pair[i], "bf16", 1, 1};
+        struct kn_plan *plan;
+        assert_int_equal(kn_plan_new(&plan, &net, params.weights, &options, NULL), KN_OK);
+        kn_run(plan, x, 1, found[i], NULL, NULL, NULL);
+        kn_plan_free(plan);
+    }
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+    t_params_free(&params);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -342,6 +373,7 @@ int main(void)
         cmocka_unit_test(nan_survives_pooling),
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(whole_networks),
+        cmocka_unit_test(instruction_sets_agree_to_the_bit),
         cmocka_unit_test(names),
     };
     for (size_t e = 0; e < N_ISAS; e++)
