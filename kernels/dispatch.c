@@ -33,6 +33,7 @@ static struct kn_engine ref_engine(void)
                       [KN_CONV_3X3] = conv,
                       [KN_CONV_3X3_MIDDLE] = conv,
                       [KN_CONV_3X3_LARGE] = conv,
+                      [KN_CONV_3X3_STRIDED] = conv,
                       [KN_CONV_STEM] = conv,
                       [KN_CONV_ANY] = conv,
                       [KN_POOL_MAX] = {"ref", kn_ref_maxpool, NULL},
@@ -63,8 +64,9 @@ static struct kn_engine blas_engine(void)
 static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
 {
     const struct kn_algorithm direct = {"direct", kn_f32_conv, kn_f32_conv_scratch};
-    const struct kn_algorithm f2 = {"winograd F(2,3)", kn_f32_winograd2, kn_f32_winograd2_scratch};
-    const struct kn_algorithm f4 = {"winograd F(4,3)", kn_f32_winograd4, kn_f32_winograd4_scratch};
+    const struct kn_algorithm f2 = {"winograd F(2,3)", kn_f32_winograd, kn_f32_winograd_scratch};
+    const struct kn_algorithm f4 = {"winograd F(4,3)", kn_f32_winograd, kn_f32_winograd_scratch};
+    const struct kn_algorithm s2 = {"winograd F(2,3)/2", kn_f32_winograd, kn_f32_winograd_scratch};
     return (struct kn_engine){
         .isa = ops->isa,
         .precision = "fp32",
@@ -76,6 +78,7 @@ static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
                       [KN_CONV_3X3] = direct,
                       [KN_CONV_3X3_MIDDLE] = f2,
                       [KN_CONV_3X3_LARGE] = f4,
+                      [KN_CONV_3X3_STRIDED] = s2,
                       [KN_CONV_STEM] = {"direct NCHW", kn_f32_stem, kn_f32_stem_scratch},
                       [KN_CONV_ANY] = direct,
                       [KN_POOL_MAX] = {"blocks", kn_f32_maxpool, NULL},
@@ -152,8 +155,11 @@ static struct kn_engine ref_u8_engine(void)
     return engine;
 }
 
+/* A strided 3x3 that an engine does not tell apart is a convolution like any other. */
 static const struct kn_engine *add(struct kn_engine engine)
 {
+    if (engine.algorithm[KN_CONV_3X3_STRIDED].run == NULL)
+        engine.algorithm[KN_CONV_3X3_STRIDED] = engine.algorithm[KN_CONV_ANY];
     table.engine[table.n] = engine;
     return &table.engine[table.n++];
 }
@@ -267,12 +273,13 @@ enum kn_kind kn_kind_of(const struct kn_layer *l)
     }
     if (l->kh == 1 && l->kw == 1 && l->pad == 0)
         return l->stride == 1 ? KN_CONV_1X1 : KN_CONV_1X1_STRIDED;
-    if (l->kh == 3 && l->kw == 3 && l->stride == 1 && l->pad == 1) {
-        long pixels = (long)l->oh * l->ow;
+    long pixels = (long)l->oh * l->ow;
+    if (l->kh == 3 && l->kw == 3 && l->stride == 2 && l->pad == 1 && pixels >= KN_MIDDLE_PIXELS)
+        return KN_CONV_3X3_STRIDED;
+    if (l->kh == 3 && l->kw == 3 && l->stride == 1 && l->pad == 1)
         return pixels >= KN_LARGE_PIXELS    ? KN_CONV_3X3_LARGE
                : pixels >= KN_MIDDLE_PIXELS ? KN_CONV_3X3_MIDDLE
                                             : KN_CONV_3X3;
-    }
     if (l->kh == 7 && l->kw == 7 && l->stride == 2)
         return KN_CONV_STEM;
     return KN_CONV_ANY;

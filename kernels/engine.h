@@ -20,8 +20,9 @@ enum kn_kind {
     KN_CONV_3X3,         /* stride 1 */
     KN_CONV_3X3_MIDDLE,  /* the same, from KN_MIDDLE_PIXELS of output on */
     KN_CONV_3X3_LARGE,   /* and from KN_LARGE_PIXELS on */
+    KN_CONV_3X3_STRIDED, /* stride 2, from KN_MIDDLE_PIXELS on */
     KN_CONV_STEM,        /* 7x7, stride 2: the first one, its input is NCHW in every engine */
-    KN_CONV_ANY,         /* every other convolution: strided 3x3 */
+    KN_CONV_ANY,         /* every other convolution */
     KN_POOL_MAX,
     KN_POOL_AVG,
     KN_CLASSIFIER,
@@ -144,10 +145,8 @@ kn_layer_fn kn_blas_conv_1x1, kn_blas_conv_im2col, kn_blas_fc, kn_pool_max;
 kn_scratch_fn kn_blas_conv_scratch, kn_pool_max_scratch;
 
 /* conv_f32.c, winograd.c, pool_f32.c: block 16, any instruction set that fills engine->f32. */
-kn_layer_fn kn_f32_conv, kn_f32_stem, kn_f32_winograd2, kn_f32_winograd4, kn_f32_maxpool,
-    kn_f32_avgpool;
-kn_scratch_fn kn_f32_conv_scratch, kn_f32_stem_scratch, kn_f32_winograd2_scratch,
-    kn_f32_winograd4_scratch;
+kn_layer_fn kn_f32_conv, kn_f32_stem, kn_f32_winograd, kn_f32_maxpool, kn_f32_avgpool;
+kn_scratch_fn kn_f32_conv_scratch, kn_f32_stem_scratch, kn_f32_winograd_scratch;
 
 /* conv_bf16.c, head_bf16.c: block 32, any instruction set that fills engine->bf16. */
 kn_layer_fn kn_bf16_conv, kn_bf16_stem, kn_bf16_maxpool, kn_bf16_avgpool, kn_bf16_fc;

@@ -43,8 +43,8 @@ struct kn_f32_tile {
 
 typedef void kn_f32_tile_fn(const struct kn_f32_tile *tile);
 
-/* Winograd's transforms of one tile and one channel block. F(m, 3) has (m + 2)^2 points.
- * d: first pixel of the (m + 2)^2 window, rows `row` floats apart, pixels 16
+/* Winograd's transforms of one tile and one channel block (winograd.h).
+ * d: first pixel of the window, rows `row` floats apart, pixels 16
  * v: [points] vectors of 16, `point` floats apart */
 typedef void kn_f32_winograd_in_fn(const float *d, ptrdiff_t row, float *v, ptrdiff_t point);
 /* m: [points] vectors as v; y: m x m pixels; y = max(low, transform + bias + residual).
@@ -68,8 +68,8 @@ struct kn_f32_ops {
     kn_f32_tile_fn *const *dense;          /* [pixels + 1] by size, a_pixel 16, run 16 */
     kn_f32_tile_fn *const *strided;        /* a_pixel 32, run 16 */
     kn_f32_tile_fn *const *stem;           /* a_pixel 2 */
-    kn_f32_winograd_in_fn *winograd_in[2]; /* F(2,3), F(4,3) */
-    kn_f32_winograd_out_fn *winograd_out[2];
+    kn_f32_winograd_in_fn *winograd_in[3]; /* F(2,3), F(4,3), F(2,3) of stride 2 */
+    kn_f32_winograd_out_fn *winograd_out[3];
     kn_f32_maxpool_fn *maxpool;
     kn_f32_avgpool_fn *avgpool;
 };

@@ -5,7 +5,7 @@
  *   f32.n16    panels of 16 output channels, zeros where oc or ic do not fill 16 (ic16: rounded up)
  *              1x1 and strided filters, classifier  [panel][ic16 / 16][kh][kw][16][16]
  *              the first layer                      [panel][ic][kh][kw][16]
- *              3x3 of stride 1, by Winograd         [pair of panels][point][2][ic16][16],
+ *              3x3, by Winograd (winograd.h)        [pair of panels][weight][2][ic16][16],
  *                                                   the last panel of an odd number by itself
  *   bf16.n32   pack_bf16.c
  *   s8.n32     pack_s8.c; kn_quant_layer() makes it
@@ -16,23 +16,18 @@
 #include "kernels/blocked.h"
 #include "kernels/engine.h"
 #include "kernels/pack_s8.h"
+#include "kernels/winograd.h"
 
 enum { BLOCK = KN_F32_BLOCK };
-
-/* m of F(m, 3), or 0: not by Winograd. */
-static int winograd_size(const struct kn_layer *l)
-{
-    enum kn_kind kind = kn_kind_of(l);
-    return kind == KN_CONV_3X3_LARGE ? 4 : kind == KN_CONV_3X3_MIDDLE ? 2 : 0;
-}
 
 /* Inputs of one panel, points or taps included. */
 static size_t panel_inputs(const struct kn_layer *l)
 {
-    size_t size = (size_t)winograd_size(l), taps = (size_t)(l->kh * l->kw);
+    const struct kn_winograd *form = kn_winograd_of(l);
+    size_t taps = (size_t)(l->kh * l->kw);
     if (kn_kind_of(l) == KN_CONV_STEM)
         return (size_t)l->ic * taps;
-    return (size_t)kn_blocked_blocks(l->ic) * BLOCK * (size ? (size + 2) * (size + 2) : taps);
+    return (size_t)kn_blocked_blocks(l->ic) * BLOCK * (form ? (size_t)form->weights : taps);
 }
 
 size_t kn_pack_bytes(const char *layout, const struct kn_layer *l)
@@ -67,15 +62,6 @@ static void pack_direct(const struct kn_layer *l, const float *oihw, float *out)
                 out[direct_place(l, o, i, t)] = *oihw++;
 }
 
-/* G of F(2,3) and F(4,3): rows are points (winograd_f32.h). */
-static const double g2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
-static const double g4[6][3] = {{1. / 4, 0, 0},
-                                {-1. / 6, -1. / 6, -1. / 6},
-                                {-1. / 6, 1. / 6, -1. / 6},
-                                {1. / 24, 1. / 12, 1. / 6},
-                                {1. / 24, -1. / 12, 1. / 6},
-                                {0, 0, 1}};
-
 /* u = G w G^T in double, rounded once. w: [3][3], u: n x n points, `step` floats apart */
 static void transform_filter(const double (*g)[3], int n, const float *w, float *u, size_t step)
 {
@@ -89,23 +75,25 @@ static void transform_filter(const double (*g)[3], int n, const float *w, float 
         }
 }
 
-static void pack_winograd(const struct kn_layer *l, const float *oihw, float *out, int size)
+static void pack_winograd(const struct kn_layer *l, const float *oihw, float *out,
+                          const struct kn_winograd *form)
 {
     size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK, panel = inputs * BLOCK;
-    size_t points = (size_t)((size + 2) * (size + 2)), panels = (size_t)kn_blocked_blocks(l->oc);
+    size_t weights = (size_t)form->weights, panels = (size_t)kn_blocked_blocks(l->oc);
+    int side = form->weights == 36 ? 6 : 4;
 
     for (size_t o = 0; o < (size_t)l->oc; o++) {
         size_t p = o / BLOCK, first = p / 2 * 2, two = first + 1 < panels ? 2 : 1;
-        float *to = out + first * points * panel + p % 2 * panel + o % BLOCK;
+        float *to = out + first * weights * panel + p % 2 * panel + o % BLOCK;
         for (size_t i = 0; i < (size_t)l->ic; i++, oihw += 9)
-            transform_filter(size == 4 ? g4 : g2, size + 2, oihw, to + i * BLOCK, two * panel);
+            transform_filter(form->filter, side, oihw, to + i * BLOCK, two * panel);
     }
 }
 
 void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw, void *out)
 {
     size_t bytes = kn_pack_bytes(layout, layer);
-    int size = winograd_size(layer);
+    const struct kn_winograd *form = kn_winograd_of(layer);
 
     assert(bytes > 0 && strcmp(layout, "s8.n32") != 0);
     if (strcmp(layout, "f32.plain") == 0) {
@@ -117,8 +105,8 @@ void kn_pack(const char *layout, const struct kn_layer *layer, const float *oihw
         return;
     }
     memset(out, 0, bytes);
-    if (size > 0)
-        pack_winograd(layer, oihw, out, size);
+    if (form != NULL)
+        pack_winograd(layer, oihw, out, form);
     else
         pack_direct(layer, oihw, out);
 }

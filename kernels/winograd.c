@@ -1,5 +1,7 @@
 /* winograd.c: 3x3 filters of stride 1 by Winograd's F(2,3) and F(4,3): 16 or 36 products for the 4
- * or 16 outputs of a tile, in place of 36 or 144.
+ * or 16 outputs of a tile, in place of 36 or 144. With stride 2 the even inputs meet two taps of a
+ * line of the filter, the odd ones the third: F(2,2) of the former and the latter as they are make
+ * 25 products for 4 outputs, by 16 different weights.
  *
  * Tiles are taken in groups of as many as a gemm tile has pixels, and several groups together. Of
  * those the windows of all input blocks are transformed into v; then for each pair of panels every
@@ -10,7 +12,7 @@
  *
  *   v: [group][points][ic / 16][tiles of a group][16]
  *   m: [group][points][2][tiles of a group][16]
- *   w: [pair of panels][points][2][ic][16] (pack.c)
+ *   w: [pair of panels][weights][2][ic][16] (pack.c)
  */
 #include <assert.h>
 #include <math.h>
@@ -21,19 +23,57 @@
 #include "kernels/engine.h"
 #include "kernels/f32.h"
 #include "kernels/threads.h"
+#include "kernels/winograd.h"
 
 enum {
     BLOCK = KN_F32_BLOCK,
     /* Between points, so that they do not all fall into one set of the L1 cache. */
-    SKEW = 16
+    SKEW = 16,
+    MAX_TILE = KN_WINOGRAD_MAX_SIZE * KN_WINOGRAD_MAX_SIZE * BLOCK, /* floats */
 };
+
+/* The transforms of filters belong to those of windows and outputs in winograd_f32.h. */
+static const double g2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+static const double g4[6][3] = {{1. / 4, 0, 0},
+                                {-1. / 6, -1. / 6, -1. / 6},
+                                {-1. / 6, 1. / 6, -1. / 6},
+                                {1. / 24, 1. / 12, 1. / 6},
+                                {1. / 24, -1. / 12, 1. / 6},
+                                {0, 0, 1}};
+
+static const double strided[4][3] = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}};
+
+static const unsigned char each[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
+                                     13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+                                     26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36};
+static const unsigned char by_weight[] = {0,  1,  2,  3,  5,  6,  7,  8, 10,
+                                          11, 12, 13, 15, 17, 19, 21, 25};
+
+const struct kn_winograd *kn_winograd_of(const struct kn_layer *layer)
+{
+    static const struct kn_winograd f2 = {2, 4, 1, 16, 16, each, g2, 0};
+    static const struct kn_winograd f4 = {4, 6, 1, 36, 36, each, g4, 1};
+    static const struct kn_winograd s2 = {2, 5, 2, 25, 16, by_weight, strided, 2};
+
+    switch (kn_kind_of(layer)) {
+    case KN_CONV_3X3_MIDDLE:
+        return &f2;
+    case KN_CONV_3X3_LARGE:
+        return &f4;
+    case KN_CONV_3X3_STRIDED:
+        return &s2;
+    default:
+        return NULL;
+    }
+}
 
 struct winograd {
     const struct kn_job *job;
     const struct kn_f32_ops *ops;
+    const struct kn_winograd *form;
     kn_f32_winograd_in_fn *in;
     kn_f32_winograd_out_fn *out;
-    int size, points;   /* m of F(m, 3), (m + 2)^2 */
+    int size, points;   /* of the form */
     int across, tiles;  /* tiles in a row of them, and in all */
     int groups, most;   /* tiles of the largest group */
     int blocks, panels; /* of input and output channels */
@@ -65,17 +105,18 @@ static void plan_groups(struct winograd *g, const struct kn_layer *l, int pixels
 static void plan_cache(struct winograd *g)
 {
     ptrdiff_t l2 = kn_cpu()->l2_bytes / (ptrdiff_t)sizeof(float);
-    ptrdiff_t weights = (ptrdiff_t)g->points * g->panels * g->blocks * BLOCK * BLOCK;
+    ptrdiff_t weights = (ptrdiff_t)g->form->weights * g->panels * g->blocks * BLOCK * BLOCK;
 
     g->all_at_once = weights > l2 / 2;
     ptrdiff_t together = l2 / 8 / (g->m_group + (g->all_at_once ? 0 : g->v_group));
     g->together = together < 1 ? 1 : together < g->groups ? (int)together : g->groups;
 }
 
-static void plan(struct winograd *g, const struct kn_layer *l, int size, int pixels, int width)
+static void plan(struct winograd *g, const struct kn_layer *l, int pixels, int width)
 {
-    g->size = size;
-    g->points = (size + 2) * (size + 2);
+    g->form = kn_winograd_of(l);
+    g->size = g->form->size;
+    g->points = g->form->points;
     plan_groups(g, l, pixels, width);
     g->blocks = kn_blocked_blocks(l->ic);
     g->panels = kn_blocked_blocks(l->oc);
@@ -88,29 +129,19 @@ static void plan(struct winograd *g, const struct kn_layer *l, int size, int pix
 
 /* Scratch: koff, v, m of each thread. The groups' sizes differ with the instruction set and the
  * number of threads: room for the largest. */
-static size_t scratch_bytes(const struct kn_layer *l, int size, int threads)
+size_t kn_f32_winograd_scratch(const struct kn_layer *l, int threads)
 {
     struct winograd g;
     size_t most = 0;
 
     for (int pixels = 6; pixels <= KN_F32_MAX_PIXELS; pixels++)
         for (int width = 1; width <= threads; width++) {
-            plan(&g, l, size, pixels, width);
+            plan(&g, l, pixels, width);
             size_t v = (size_t)g.v_group * (size_t)(g.all_at_once ? g.groups : width * g.together);
             size_t m = (size_t)g.m_group * (size_t)(width * g.together);
             most = v + m > most ? v + m : most;
         }
     return (size_t)(g.blocks + BLOCK) * sizeof *g.koff + most * sizeof(float);
-}
-
-size_t kn_f32_winograd2_scratch(const struct kn_layer *l, int threads)
-{
-    return scratch_bytes(l, 2, threads);
-}
-
-size_t kn_f32_winograd4_scratch(const struct kn_layer *l, int threads)
-{
-    return scratch_bytes(l, 4, threads);
 }
 
 /* Pixels of `n` that lie inside an image `side` long when the first is number `at`. */
@@ -120,21 +151,21 @@ static int inside(int at, int n, int side)
 }
 
 /* A window that leaves the image to the right or below, with zeros there. */
-static void copy_window(float *to, const float *from, ptrdiff_t row, int points, int h, int w)
+static void copy_window(float *to, const float *from, ptrdiff_t row, int side, int h, int w)
 {
     size_t line = (size_t)w * BLOCK;
-    memset(to, 0, (size_t)(points * points) * BLOCK * sizeof *to);
+    memset(to, 0, (size_t)(side * side) * BLOCK * sizeof *to);
     for (int y = 0; y < h; y++)
-        memcpy(to + y * points * BLOCK, from + y * row, line * sizeof *to);
+        memcpy(to + y * side * BLOCK, from + y * row, line * sizeof *to);
 }
 
 /* Window of one tile, one block of input channels; the halo is the padding. */
 static void transform_window(const struct winograd *g, int tile, int block, float *v)
 {
     const struct kn_layer *l = g->job->layer;
-    _Alignas(KN_ALIGN) float window[6 * 6 * BLOCK];
-    int n = g->size + 2, halo = g->job->halo_x;
-    int y = tile / g->across * g->size + halo - 1, x = tile % g->across * g->size + halo - 1;
+    _Alignas(KN_ALIGN) float window[KN_WINOGRAD_MAX_WINDOW * KN_WINOGRAD_MAX_WINDOW * BLOCK];
+    int n = g->form->window, halo = g->job->halo_x, step = g->size * g->form->stride;
+    int y = tile / g->across * step + halo - 1, x = tile % g->across * step + halo - 1;
     ptrdiff_t row = (l->iw + 2 * halo) * BLOCK;
     const float *from =
         g->job->x + block * kn_blocked_plane(l->ih, l->iw, halo) + y * row + x * BLOCK;
@@ -166,7 +197,7 @@ static void transform_group(const struct winograd *g, int group, int block, floa
 static void transform_edge(const struct winograd *g, const float *m, const float *bias,
                            const float *residual, float *y, ptrdiff_t row, int h, int w)
 {
-    _Alignas(KN_ALIGN) float old[4 * 4 * BLOCK], tile[4 * 4 * BLOCK];
+    _Alignas(KN_ALIGN) float old[MAX_TILE], tile[MAX_TILE];
     ptrdiff_t line = (ptrdiff_t)g->size * BLOCK;
     size_t bytes = (size_t)w * BLOCK * sizeof *y;
 
@@ -199,13 +230,13 @@ static void transform_back(const struct winograd *g, int tile, int block, const 
         g->out(m, g->m_point, bias, residual, job->y + at, row, l->relu ? 0 : -INFINITY);
 }
 
-/* The weights of one point and step; two panels lie one behind the other. */
-static const float *point_weights(const struct winograd *g, int point, int step)
+/* Weights number `number` of a step; two panels lie one behind the other. */
+static const float *weights_of(const struct winograd *g, int number, int step)
 {
     int panel = step * g->ops->panels, first = panel / 2 * 2, two = first + 1 < g->panels ? 2 : 1;
     size_t floats = (size_t)g->blocks * BLOCK * BLOCK;
     return (const float *)g->job->w +
-           (size_t)(first * g->points + two * point + panel - first) * floats;
+           (size_t)(first * g->form->weights + two * number + panel - first) * floats;
 }
 
 /* Some groups of one thread on their way through its steps. */
@@ -219,43 +250,50 @@ struct pass {
     struct kn_ahead next; /* what the thread wants in the next layer */
 };
 
-/* The weights that will be used KN_AHEAD_BYTES later than those of a point. */
-static struct kn_ahead look_ahead(const struct pass *pass, int point)
+/* The weights that will be used KN_AHEAD_BYTES later than number `number`. */
+static struct kn_ahead look_ahead(const struct pass *pass, int number)
 {
     const struct winograd *g = pass->g;
     size_t bytes = (size_t)(g->ops->panels * g->blocks) * BLOCK * BLOCK * sizeof(float);
-    int distance = (int)(KN_AHEAD_BYTES / bytes), left = (pass->end - pass->step) * g->points;
+    int n = g->form->weights, distance = (int)(KN_AHEAD_BYTES / bytes);
+    int left = (pass->end - pass->step) * n;
     struct kn_ahead ahead = {0};
 
-    distance = distance < 1 ? 1 : distance < g->points ? distance : g->points;
-    int at = point + distance;
+    distance = distance < 1 ? 1 : distance < n ? distance : n;
+    int at = number + distance;
     if (at >= left && pass->last) {
         size_t skip = (size_t)(at - left) * bytes;
         ahead.from = pass->next.from + skip;
         ahead.bytes = skip < pass->next.bytes ? pass->next.bytes - skip : 0;
         ahead.bytes = ahead.bytes < bytes ? ahead.bytes : bytes;
     } else if (at < left && pass->cold) {
-        ahead.from = (const char *)point_weights(g, at % g->points, pass->step + at / g->points);
+        ahead.from = (const char *)weights_of(g, at % n, pass->step + at / n);
         ahead.bytes = bytes;
     }
     return ahead;
 }
 
-/* m = v * w of one point for all groups. */
-static void multiply_point(const struct pass *pass, int point, struct kn_f32_tile *tile)
+/* m = v * w of the points that share weights, for all groups. */
+static void multiply_points(const struct pass *pass, int number, struct kn_f32_tile *tile)
 {
     const struct winograd *g = pass->g;
-    struct kn_ahead ahead = look_ahead(pass, point);
-    int n = pass->to - pass->from, lines = kn_ahead_lines(ahead, (long)n * g->blocks);
+    const unsigned char *first = g->form->first + number;
+    struct kn_ahead ahead = look_ahead(pass, number);
+    int calls = (pass->to - pass->from) * (first[1] - first[0]), call = 0;
+    int lines = kn_ahead_lines(ahead, (long)calls * g->blocks);
     long from, to;
 
-    tile->w = point_weights(g, point, pass->step);
-    for (int i = 0; i < n; i++) {
-        group_part(g, pass->from + i, &from, &to);
-        tile->a = pass->v + i * g->v_group + point * g->v_point;
-        tile->y = pass->m + i * g->m_group + point * g->m_point;
-        kn_ahead_part(tile, ahead, lines, (size_t)(i * lines * g->blocks) * 64);
-        g->ops->dense[to - from](tile);
+    tile->w = weights_of(g, number, pass->step);
+    for (int i = pass->from; i < pass->to; i++) {
+        const float *v = pass->v + (i - pass->from) * g->v_group;
+        float *m = pass->m + (i - pass->from) * g->m_group;
+        group_part(g, i, &from, &to);
+        for (int p = first[0]; p < first[1]; p++, call++) {
+            tile->a = v + p * g->v_point;
+            tile->y = m + p * g->m_point;
+            kn_ahead_part(tile, ahead, lines, (size_t)(call * lines * g->blocks) * 64);
+            g->ops->dense[to - from](tile);
+        }
     }
 }
 
@@ -274,8 +312,8 @@ static void multiply(const struct pass *pass)
                                .y_block = two ? (ptrdiff_t)g->most * BLOCK : 0,
                                .low = -INFINITY};
 
-    for (int p = 0; p < g->points; p++)
-        multiply_point(pass, p, &tile);
+    for (int i = 0; i < g->form->weights; i++)
+        multiply_points(pass, i, &tile);
 }
 
 static void finish_group(const struct winograd *g, int group, int step, const float *m)
@@ -369,15 +407,15 @@ static void run_panels(void *ctx, int thread, int threads)
     }
 }
 
-static void run(const struct kn_job *job, int size)
+void kn_f32_winograd(const struct kn_job *job)
 {
     const struct kn_f32_ops *ops = job->engine->f32;
     struct winograd g = {.job = job, .ops = ops};
 
     assert(job->halo_x >= 1);
-    plan(&g, job->layer, size, ops->pixels, job->width);
-    g.in = ops->winograd_in[size / 4];
-    g.out = ops->winograd_out[size / 4];
+    plan(&g, job->layer, ops->pixels, job->width);
+    g.in = ops->winograd_in[g.form->number];
+    g.out = ops->winograd_out[g.form->number];
     g.steps = divide_up(g.panels, ops->panels);
     g.koff = job->scratch;
     for (int b = 0; b < g.blocks; b++)
@@ -391,14 +429,4 @@ static void run(const struct kn_job *job, int size)
         kn_threads_run(job->threads, job->width, run_groups, &g);
     }
     kn_blocked_clear_halo(job->y, job->layer, job->halo_y);
-}
-
-void kn_f32_winograd2(const struct kn_job *job)
-{
-    run(job, 2);
-}
-
-void kn_f32_winograd4(const struct kn_job *job)
-{
-    run(job, 4);
 }

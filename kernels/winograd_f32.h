@@ -6,7 +6,9 @@
  *
  * Points 0, 1, -1, infinity for F(2,3) and 0, 1, -1, 2, -2, infinity for F(4,3); the matrices are
  * those of Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015.
- * A transform of a tile is the one-dimensional transform of its columns, then of its rows.
+ * With stride 2, inputs 0, 2 and 4 of a window's line are convolved with two taps at the points 0,
+ * 1, infinity; 1 and 3 are multiplied as they are. A transform of a tile is the one-dimensional
+ * transform of its columns, then of its rows.
  */
 #ifndef KERNELS_WINOGRAD_F32_H
 #define KERNELS_WINOGRAD_F32_H
@@ -148,6 +150,80 @@ INLINE void transform_out(const float *m, ptrdiff_t point, const float *bias, co
                 out4(columns + LANES * points * i, LANES, line);
             finish_row(line, LOAD(bias + h), SET1(low), residual ? residual + h + row * i : NULL,
                        y + h + row * i, size);
+        }
+    }
+}
+
+/* Stride 2: the point of row a and column b of the transformed window. Those that share weights (a
+ * or b is 3 or 4: both are an input as it is, times the middle tap) are neighbours. */
+INLINE int strided_point(int a, int b)
+{
+    return a < 3 ? 5 * a + b : b < 3 ? 15 + 2 * b + a - 3 : 21 + 2 * (a - 3) + b - 3;
+}
+
+INLINE void in_strided(VEC d[5])
+{
+    VEC odd = d[3];
+
+    d[0] = SUB(d[0], d[2]);
+    d[4] = SUB(d[4], d[2]);
+    d[3] = d[1];
+    d[1] = d[2];
+    d[2] = d[4];
+    d[4] = odd;
+}
+
+INLINE void transform_strided_in(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
+{
+    for (int h = 0; h < 16; h += LANES, d += LANES, v += LANES) {
+        VEC t[5][5], line[5];
+#pragma GCC unroll 5
+        for (int x = 0; x < 5; x++) {
+            if (h == 0)
+                fetch_next_in(v + point * 5 * x, point, 5);
+#pragma GCC unroll 5
+            for (int y = 0; y < 5; y++)
+                line[y] = LOAD(d + row * y + 16 * x);
+            in_strided(line);
+#pragma GCC unroll 5
+            for (int y = 0; y < 5; y++)
+                t[y][x] = line[y];
+        }
+#pragma GCC unroll 5
+        for (int y = 0; y < 5; y++) {
+            in_strided(t[y]);
+#pragma GCC unroll 5
+            for (int x = 0; x < 5; x++)
+                STORE(v + point * strided_point(y, x), t[y][x]);
+        }
+    }
+}
+
+INLINE void out_strided(const VEC m[5], VEC *y0, VEC *y1)
+{
+    *y0 = ADD(ADD(m[0], m[1]), m[3]);
+    *y1 = ADD(ADD(m[1], m[2]), m[4]);
+}
+
+INLINE void transform_strided_out(const float *m, ptrdiff_t point, const float *bias,
+                                  const float *residual, float *y, ptrdiff_t row, float low)
+{
+    for (int h = 0; h < 16; h += LANES) {
+        VEC t[2][5], line[5];
+#pragma GCC unroll 5
+        for (int x = 0; x < 5; x++) {
+            if (h == 0)
+                fetch_next_out(m + point * x, point * 5, y + row * x, x < 2 ? 2 : 0, 5);
+#pragma GCC unroll 5
+            for (int i = 0; i < 5; i++)
+                line[i] = LOAD(m + h + point * strided_point(i, x));
+            out_strided(line, &t[0][x], &t[1][x]);
+        }
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            out_strided(t[i], &line[0], &line[1]);
+            finish_row(line, LOAD(bias + h), SET1(low), residual ? residual + h + row * i : NULL,
+                       y + h + row * i, 2);
         }
     }
 }

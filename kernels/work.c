@@ -1,5 +1,6 @@
 /* work.c: what a layer really computes and moves, for those who measure. */
 #include "kernels/engine.h"
+#include "kernels/winograd.h"
 
 static int divide_up(int a, int b)
 {
@@ -19,12 +20,11 @@ static int64_t value_bytes(int c, int h, int w, int block, enum kn_element eleme
 /* Of one input and one output channel: pixels by filter taps, or tiles by points. */
 static int64_t products(const struct kn_engine *engine, const struct kn_layer *l)
 {
-    enum kn_kind kind = kn_kind_of(l);
-    int size = kind == KN_CONV_3X3_LARGE ? 4 : kind == KN_CONV_3X3_MIDDLE ? 2 : 0;
+    const struct kn_winograd *form = kn_winograd_of(l);
 
-    if (engine->f32 == NULL || size == 0)
+    if (engine->f32 == NULL || form == NULL)
         return (int64_t)l->oh * l->ow * l->kh * l->kw;
-    return (int64_t)divide_up(l->oh, size) * divide_up(l->ow, size) * (size + 2) * (size + 2);
+    return (int64_t)divide_up(l->oh, form->size) * divide_up(l->ow, form->size) * form->points;
 }
 
 void kn_work_of(const struct kn_engine *engine, const struct kn_layer *l, struct kn_work *work)

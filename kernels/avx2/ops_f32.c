@@ -9,8 +9,10 @@ const struct kn_f32_ops kn_f32_ops_avx2 = {
     .dense = kn_f32_gemm_dense__avx2,
     .strided = kn_f32_gemm_dense__avx2,
     .stem = kn_f32_gemm_stem__avx2,
-    .winograd_in = {kn_f32_winograd2_in__avx2, kn_f32_winograd4_in__avx2},
-    .winograd_out = {kn_f32_winograd2_out__avx2, kn_f32_winograd4_out__avx2},
+    .winograd_in = {kn_f32_winograd2_in__avx2, kn_f32_winograd4_in__avx2,
+                    kn_f32_winograd_strided_in__avx2},
+    .winograd_out = {kn_f32_winograd2_out__avx2, kn_f32_winograd4_out__avx2,
+                     kn_f32_winograd_strided_out__avx2},
     .maxpool = kn_f32_maxpool__avx2,
     .avgpool = kn_f32_avgpool__avx2,
 };

@@ -36,3 +36,14 @@ void kn_f32_winograd4_out__avx512(const float *m, ptrdiff_t point, const float *
 {
     transform_out(m, point, bias, residual, y, row, low, 4);
 }
+
+void kn_f32_winograd_strided_in__avx512(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
+{
+    transform_strided_in(d, row, v, point);
+}
+
+void kn_f32_winograd_strided_out__avx512(const float *m, ptrdiff_t point, const float *bias,
+                                         const float *residual, float *y, ptrdiff_t row, float low)
+{
+    transform_strided_out(m, point, bias, residual, y, row, low);
+}

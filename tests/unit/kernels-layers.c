@@ -120,6 +120,7 @@ static void ragged_layers(void **state)
         t_conv(64, 15, 15, 33, 3, 2, 1), t_conv(100, 58, 58, 7, 3, 1, 1),
         t_conv(31, 7, 5, 19, 1, 1, 0),   t_conv(257, 3, 3, 65, 1, 1, 0),
         t_conv(37, 15, 15, 41, 1, 2, 0), t_conv(16, 29, 29, 24, 1, 2, 0),
+        t_conv(20, 21, 25, 37, 3, 2, 1), t_conv(33, 20, 24, 70, 3, 2, 1),
         t_conv(600, 40, 90, 4, 3, 1, 1), /* wider than MIN_PIXELS' rows; strips end in a rest */
     };
     for (size_t i = 0; i < 3 * sizeof shapes / sizeof *shapes; i++) {
