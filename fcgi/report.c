@@ -37,6 +37,8 @@ void fcgi_report_count(struct fcgi_worker *worker)
         fcgi_scoreboard_cancel(worker->board, FCGI_CANCEL_DEADLINE);
     else if (worker->response.code == FCGI_E_CANCELLED)
         fcgi_scoreboard_cancel(worker->board, job->hangup);
+    else if (worker->response.code == FCGI_E_OK)
+        fcgi_scoreboard_images(worker->board, job->n_images);
     fcgi_scoreboard_count(worker->board, worker->response.code, job->stage_ns, job->total_ns);
 }
 

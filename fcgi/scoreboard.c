@@ -221,8 +221,15 @@ void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
         if (stage_ns[i] >= 0)
             add_to_histogram(&page->stages[i], stage_ns[i]);
     add_to_histogram(&page->total, total_ns);
+    if (code == FCGI_E_OK)
+        add64(&page->ok_us, total_ns > 0 ? (uint64_t)total_ns / 1000 : 0);
     if (code != FCGI_E_CANCELLED) /* nobody is answered */
         add64(&page->requests, 1);
+}
+
+void fcgi_scoreboard_images(struct fcgi_board_worker *page, int n)
+{
+    add64(&page->images, (uint64_t)n);
 }
 
 void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel reason)

@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 2, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 3, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -93,6 +93,8 @@ struct fcgi_board_worker {
     _Atomic uint64_t attempts; /* requests dequeued */
     _Atomic uint64_t requests; /* answers written */
     _Atomic uint64_t codes[FCGI_N_CODES];
+    _Atomic uint64_t images; /* classified, in answers with 200 */
+    _Atomic uint64_t ok_us;  /* of those answers, the whole requests */
     struct fcgi_histogram stages[FCGI_N_STAGES];
     struct fcgi_histogram total;
     _Atomic uint64_t cancelled[FCGI_N_CANCELS];
@@ -103,6 +105,7 @@ struct fcgi_board_worker {
 
     char model_sha256[65], model_name[64], isa[32], precision[16], blas_core[32];
     _Atomic uint64_t model_mapped_bytes, model_private_bytes;
+    _Atomic uint32_t classes, features, crop_px, max_images;
 };
 
 enum fcgi_service_state {
@@ -211,6 +214,9 @@ void fcgi_scoreboard_tick(struct fcgi_board_worker *page, int layer);
  * counters. stage_ns: [FCGI_N_STAGES], negative where a stage was not reached. */
 void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
                            const int64_t *stage_ns, int64_t total_ns);
+
+/* Counts what a successful answer was about. */
+void fcgi_scoreboard_images(struct fcgi_board_worker *page, int n);
 
 /* Counts a request that was dropped. */
 void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel reason);

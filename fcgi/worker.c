@@ -172,6 +172,10 @@ static void describe(struct fcgi_worker *worker)
     snprintf(board->isa, sizeof board->isa, "%s", kn_plan_isa(worker->classifier.plan));
     snprintf(board->precision, sizeof board->precision, "%s", worker->config->precision);
     snprintf(board->blas_core, sizeof board->blas_core, "%s", kn_blas_core());
+    atomic_store(&board->classes, (uint32_t)model->net.classes);
+    atomic_store(&board->features, (uint32_t)model->net.features);
+    atomic_store(&board->crop_px, (uint32_t)model->recipe.crop);
+    atomic_store(&board->max_images, (uint32_t)worker->config->max_images);
     atomic_store(&board->model_mapped_bytes, model->mapped_bytes);
     atomic_store(&board->model_private_bytes, kn_plan_bytes(worker->classifier.plan));
 }

@@ -16,14 +16,31 @@ static const struct route {
     answer_fn *fill; /* NULL: belongs to the workers, by POST */
     bool needs_loop;
     bool internal; /* only there for the second listener */
+    bool posted;   /* asked for by POST, and yet not the workers' */
 } routes[] = {
-    {"/health", spawn_health_overall, true, false},
-    {"/health/live", spawn_health_live, true, false},
-    {"/health/ready", spawn_health_ready, false, false},
-    {"/health/startup", spawn_health_startup, false, false},
-    {"/status", spawn_status, false, false},
-    {"/metrics", spawn_metrics, false, true},
-    {"/predict", NULL, false, false},
+    {.path = "/health", .fill = spawn_health_overall, .needs_loop = true},
+    {.path = "/health/live", .fill = spawn_health_live, .needs_loop = true},
+    {.path = "/health/ready", .fill = spawn_health_ready},
+    {.path = "/health/startup", .fill = spawn_health_startup},
+    {.path = "/status", .fill = spawn_status},
+    {.path = "/metrics", .fill = spawn_metrics, .internal = true},
+    {.path = "/predict"},
+
+    {.path = "/v2", .fill = spawn_oip_server},
+    {.path = "/v2/health/live", .fill = spawn_oip_live, .needs_loop = true},
+    {.path = "/v2/health/ready", .fill = spawn_oip_ready},
+    {.path = "/v2/models/stats", .fill = spawn_oip_stats},
+    {.path = "/v2/models/resnet50", .fill = spawn_oip_model},
+    {.path = "/v2/models/resnet50/ready", .fill = spawn_oip_model_ready},
+    {.path = "/v2/models/resnet50/config", .fill = spawn_oip_config},
+    {.path = "/v2/models/resnet50/stats", .fill = spawn_oip_stats},
+    {.path = "/v2/models/resnet50/infer"},
+    {.path = "/v2/models/resnet50/versions/1", .fill = spawn_oip_model},
+    {.path = "/v2/models/resnet50/versions/1/ready", .fill = spawn_oip_model_ready},
+    {.path = "/v2/models/resnet50/versions/1/config", .fill = spawn_oip_config},
+    {.path = "/v2/models/resnet50/versions/1/stats", .fill = spawn_oip_stats},
+    {.path = "/v2/models/resnet50/versions/1/infer"},
+    {.path = "/v2/repository/index", .fill = spawn_oip_repository, .posted = true},
 };
 
 static bool is_internal(const struct spawn_params *params)
@@ -39,8 +56,12 @@ static const struct route *find_route(const struct spawn_params *params)
     return NULL;
 }
 
-static bool is_reading(const char *method)
+static bool is_answered(const struct route *route, const char *method)
 {
+    if (!route->fill)
+        return false;
+    if (route->posted)
+        return !strcmp(method, "POST");
     return !strcmp(method, "GET") || !strcmp(method, "HEAD");
 }
 
@@ -48,7 +69,7 @@ bool spawn_answer_needs_loop(const struct spawn_params *params)
 {
     const struct route *route = find_route(params);
 
-    return route && route->needs_loop && is_reading(params->method);
+    return route && route->needs_loop && is_answered(route, params->method);
 }
 
 void spawn_answer_error(struct spawn_answer *answer, int status, const char *code,
@@ -151,11 +172,11 @@ static void send_off(struct spawn_scene *scene, const struct spawn_params *param
 
 static void refuse_path(const struct spawn_request *request, struct spawn_answer *answer)
 {
-    char sentence[320];
+    const char *hint = spawn_oip_hint(request->path);
+    char sentence[384];
 
-    snprintf(sentence, sizeof sentence,
-             "There is nothing at %.200s; /health, /status and POST /predict are here.",
-             request->path);
+    snprintf(sentence, sizeof sentence, "There is nothing at %.200s; %s.", request->path,
+             hint ? hint : "/health, /status and POST /predict are here");
     spawn_answer_error(answer, 404, fcgi_error_code(FCGI_E_NOT_FOUND), request, sentence);
 }
 
@@ -164,7 +185,7 @@ static void refuse_method(const struct route *route, const struct spawn_params *
 {
     char sentence[320];
 
-    answer->allow = route->fill ? "GET, HEAD" : "POST";
+    answer->allow = route->fill && !route->posted ? "GET, HEAD" : "POST";
     snprintf(sentence, sizeof sentence, "%.15s is not allowed at %s; expected %s.", params->method,
              route->path, answer->allow);
     spawn_answer_error(answer, 405, fcgi_error_code(FCGI_E_METHOD_NOT_ALLOWED), request, sentence);
@@ -180,7 +201,7 @@ void spawn_answer_control(struct spawn_scene *scene, const struct spawn_params *
     request.alive = alive;
     if (!route)
         refuse_path(&request, &answer);
-    else if (!route->fill || !is_reading(params->method))
+    else if (!is_answered(route, params->method))
         refuse_method(route, params, &request, &answer);
     else
         route->fill(scene, &request, &answer);

@@ -75,6 +75,28 @@ void spawn_metrics(const struct spawn_scene *scene, const struct spawn_request *
 /* As a label's value stands between its quotes. */
 void spawn_metrics_escape(struct fcgi_buffer *body, const char *text);
 
+/* ---- oip.c: /v2, /v2/health, /v2/models/resnet50, /v2/repository/index ---------------------- */
+
+void spawn_oip_server(const struct spawn_scene *scene, const struct spawn_request *request,
+                      struct spawn_answer *answer);
+void spawn_oip_live(const struct spawn_scene *scene, const struct spawn_request *request,
+                    struct spawn_answer *answer);
+void spawn_oip_ready(const struct spawn_scene *scene, const struct spawn_request *request,
+                     struct spawn_answer *answer);
+void spawn_oip_model(const struct spawn_scene *scene, const struct spawn_request *request,
+                     struct spawn_answer *answer);
+void spawn_oip_model_ready(const struct spawn_scene *scene, const struct spawn_request *request,
+                           struct spawn_answer *answer);
+void spawn_oip_config(const struct spawn_scene *scene, const struct spawn_request *request,
+                      struct spawn_answer *answer);
+void spawn_oip_stats(const struct spawn_scene *scene, const struct spawn_request *request,
+                     struct spawn_answer *answer);
+void spawn_oip_repository(const struct spawn_scene *scene, const struct spawn_request *request,
+                          struct spawn_answer *answer);
+/* What whoever asked for a path of this protocol that is not there may have meant; NULL for the
+ * path of another. */
+const char *spawn_oip_hint(const char *path);
+
 /* ---- shed.c --------------------------------------------------------------------------------- */
 
 /* depth waiting requests, each of service_us, over n workers: when is it worth asking again? */
