@@ -13,6 +13,7 @@
 void fcgi_response_reset(struct fcgi_response *response)
 {
     response->code = FCGI_E_OK;
+    response->content_type = NULL;
     fcgi_buffer_reset(&response->head);
     fcgi_buffer_reset(&response->body);
     fcgi_buffer_reset(&response->wire);
@@ -39,6 +40,7 @@ void fcgi_response_error(struct fcgi_response *response, const struct fcgi_err *
     struct fcgi_buffer *body = &response->body;
 
     response->code = err->code;
+    response->content_type = NULL;
     fcgi_buffer_reset(body);
     fcgi_buffer_text(body, "{\"success\":false,\"error\":");
     fcgi_json_string(body, err->text);
@@ -84,10 +86,10 @@ int fcgi_response_seal(struct fcgi_response *response, int id)
     int status = fcgi_error_status(response->code);
     struct fcgi_buffer *head = &response->head;
 
-    fcgi_buffer_format(head,
-                       "Status: %d %s\r\nContent-Type: application/json\r\n"
-                       "Content-Length: %zu\r\n\r\n",
-                       status, reason_phrase(status), response->body.n);
+    fcgi_buffer_format(head, "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+                       status, reason_phrase(status),
+                       response->content_type ? response->content_type : "application/json",
+                       response->body.n);
     fcgi_buffer_reset(&response->wire);
     fcgi_records_answer(&response->wire, id, head, &response->body);
     return head->failed || response->body.failed || response->wire.failed ? -1 : 0;

@@ -14,9 +14,10 @@
 /* All zero to begin with; its memory is kept from one answer to the next. */
 struct fcgi_response {
     enum fcgi_code code;
-    struct fcgi_buffer head; /* header lines besides Status, Content-Type, Content-Length */
-    struct fcgi_buffer body; /* JSON, put there by whoever answers */
-    struct fcgi_buffer wire; /* FastCGI records */
+    struct fcgi_buffer head;  /* header lines besides Status, Content-Type, Content-Length */
+    const char *content_type; /* of body; NULL: JSON */
+    struct fcgi_buffer body;  /* put there by whoever answers */
+    struct fcgi_buffer wire;  /* FastCGI records */
 };
 
 void fcgi_response_reset(struct fcgi_response *response);

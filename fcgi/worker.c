@@ -327,26 +327,32 @@ static int64_t reached(int64_t ns)
     return ns > 0 ? ns : -1;
 }
 
-static void predict(struct fcgi_worker *worker)
+static void classify(struct fcgi_worker *worker, const struct fcgi_dialect *dialect)
 {
     struct fcgi_job *job = &worker->job;
-    struct fcgi_span input = {worker->input.bytes, worker->input.n};
-    struct fcgi_classify_times times = {0, 0, 0};
     struct fcgi_err err = {.code = FCGI_E_OK};
+    struct fcgi_call call = {
+        .predictor = &worker->predictor,
+        .request = &job->request,
+        .body = worker->input.bytes,
+        .body_n = worker->input.n,
+        .response = &worker->response,
+        .err = &err,
+    };
 
     job->hangup = FCGI_CANCEL_HANGUP;
     fcgi_scoreboard_stage(worker->board, FCGI_STAGE_DECODE);
     fcgi_faults_at("decode");
-    fcgi_predict(&worker->predictor, &job->request, &input, &worker->response.body, &job->n_images,
-                 &times, &err);
+    dialect->answer(&call);
     /* a run that was stopped knows that, but not why: follow.c left the reason */
     if (err.code && job->err.code == FCGI_E_OK)
         job->err = err;
+    job->n_images = call.n_images;
     if (!job->n_images)
         return;
-    job->stage_ns[FCGI_STAGE_DECODE] = reached(times.decode_ns);
-    job->stage_ns[FCGI_STAGE_RESIZE] = reached(times.resize_ns);
-    job->stage_ns[FCGI_STAGE_INFER] = reached(times.infer_ns);
+    job->stage_ns[FCGI_STAGE_DECODE] = reached(call.times.decode_ns);
+    job->stage_ns[FCGI_STAGE_RESIZE] = reached(call.times.resize_ns);
+    job->stage_ns[FCGI_STAGE_INFER] = reached(call.times.infer_ns);
 }
 
 static void answer_health(struct fcgi_worker *worker)
@@ -360,11 +366,10 @@ static void answer_health(struct fcgi_worker *worker)
                        worker->config->precision);
 }
 
-static void refuse_method(struct fcgi_worker *worker, const char *allowed)
+static void refuse_method(struct fcgi_worker *worker, const char *path, const char *allowed)
 {
     fcgi_response_header(&worker->response, "Allow", allowed);
-    fcgi_fail(&worker->job.err, FCGI_E_METHOD_NOT_ALLOWED, "%s is for %s",
-              !strcmp(allowed, "POST") ? "/predict" : "/health", allowed);
+    fcgi_fail(&worker->job.err, FCGI_E_METHOD_NOT_ALLOWED, "%s is for %s", path, allowed);
 }
 
 static int is_health(const char *path)
@@ -376,17 +381,18 @@ static int is_health(const char *path)
 static void route(struct fcgi_worker *worker)
 {
     const struct fcgi_request *request = &worker->job.request;
+    const struct fcgi_dialect *dialect = fcgi_dialect_find(request->path);
 
-    if (!strcmp(request->path, "/predict")) {
-        if (!strcmp(request->method, "POST"))
-            predict(worker);
+    if (dialect) {
+        if (fcgi_dialect_allows(dialect, request->method))
+            classify(worker, dialect);
         else
-            refuse_method(worker, "POST");
+            refuse_method(worker, dialect->path, dialect->methods);
     } else if (worker->alone && is_health(request->path)) {
         if (!strcmp(request->method, "GET") || !strcmp(request->method, "HEAD"))
             answer_health(worker);
         else
-            refuse_method(worker, "GET, HEAD");
+            refuse_method(worker, "/health", "GET, HEAD");
     } else {
         fcgi_fail(&worker->job.err, FCGI_E_NOT_FOUND, "nothing is here; try POST /predict");
     }

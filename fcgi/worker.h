@@ -15,9 +15,9 @@
 #include "fcgi/config.h"
 #include "fcgi/crew.h"
 #include "fcgi/deaths.h"
+#include "fcgi/dialect.h"
 #include "fcgi/input.h"
 #include "fcgi/memory.h"
-#include "fcgi/predict.h"
 #include "fcgi/response.h"
 #include "fcgi/scoreboard.h"
 

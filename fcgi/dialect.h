@@ -1,0 +1,70 @@
+/* dialect.h: the ways in which clients ask, by path. A dialect is one file with one handler, which
+ * finds the pictures in the body, has them classified, and writes the answer; what they share is
+ * here.
+ */
+#ifndef FCGI_DIALECT_H
+#define FCGI_DIALECT_H
+
+#include "fcgi/body.h"
+#include "fcgi/classify.h"
+#include "fcgi/request.h"
+#include "fcgi/response.h"
+
+/* What every prediction of a worker shares. */
+struct fcgi_predictor {
+    struct fcgi_classifier *classifier;
+    struct fcgi_image_limits limits;
+    int exif;                    /* enum wt_exif, or -1 for the recipe's */
+    int max_images;              /* RESNET_MAX_IMAGES */
+    const char *precision;       /* what this worker computes in */
+    struct fcgi_prediction *top; /* [classes], scratch */
+    struct fcgi_follow follow;
+};
+
+/* One request. Whoever calls sets all but what a handler finds out. */
+struct fcgi_call {
+    struct fcgi_predictor *predictor;
+    const struct fcgi_request *request;
+    uint8_t *body; /* [body_n]; may be written over */
+    size_t body_n;
+    struct fcgi_response *response; /* takes the answer: body, more headers, content_type */
+    struct fcgi_err *err;
+
+    /* found out */
+    int n_images; /* 0 until they are about to be classified */
+    struct fcgi_classify_times times;
+};
+
+/* Returns FCGI_E_OK or err->code. */
+typedef int fcgi_dialect_fn(struct fcgi_call *call);
+
+struct fcgi_dialect {
+    const char *path;
+    const char *methods; /* as Allow lists them */
+    fcgi_dialect_fn *answer;
+};
+
+/* The dialect at this path; NULL: none. */
+const struct fcgi_dialect *fcgi_dialect_find(const char *path);
+int fcgi_dialect_allows(const struct fcgi_dialect *dialect, const char *method);
+
+/* ---- for handlers --------------------------------------------------------------------------- */
+
+int fcgi_dialect_classes(const struct fcgi_predictor *predictor);
+
+/* What a client asked for, checked. Errors: BAD_REQUEST. */
+int fcgi_dialect_top_k(const struct fcgi_predictor *predictor, int64_t top_k, struct fcgi_err *err);
+int fcgi_dialect_precision(const struct fcgi_predictor *predictor, const char *name, size_t n,
+                           struct fcgi_err *err);
+
+/* The query's `top_k` into *top_k, and its `precision`; anything else is refused. */
+int fcgi_dialect_query(struct fcgi_call *call, int *top_k);
+
+/* images: [n], 1 <= n <= max_images -> the classifier's logits and features. */
+int fcgi_dialect_classify(struct fcgi_call *call, const struct fcgi_span *images, int n);
+
+/* ---- the handlers --------------------------------------------------------------------------- */
+
+int fcgi_predict(struct fcgi_call *call); /* predict.c */
+
+#endif
