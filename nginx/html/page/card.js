@@ -74,7 +74,7 @@ export class Card {
     this.find('.legend').replaceChildren(...stages.map(legend));
     this.find('.facts').textContent = [
       `${milliseconds(roundTripMs)} there and back`, bytes(this.file.size),
-      servedBy && `worker ${servedBy}`, `request ${requestId}`].filter(Boolean).join(' · ');
+      servedBy && `worker ${servedBy}`].filter(Boolean).join(' · ') + `\nrequest ${requestId}`;
     this.#show('.predictions', '.facts', stages.length ? '.stages' : '');
     const [first] = predictions;
     return `${this.file.name}: ${first.label}, ${percent(first.probability)}`;
@@ -83,9 +83,10 @@ export class Card {
   #showFailure({error, status, requestId}) {
     this.find('.failure').textContent = error;
     this.find('.facts').textContent = [
-      status ? `HTTP ${status}` : 'no answer', bytes(this.file.size),
-      requestId && `request ${requestId}`].filter(Boolean).join(' · ');
-    this.#show('.failure', '.facts', 'button');
+      status ? `HTTP ${status}` : 'no answer', bytes(this.file.size)].join(' · ') +
+      (requestId ? `\nrequest ${requestId}` : '');
+    // what is wrong with the picture itself stays wrong
+    this.#show('.failure', '.facts', status === 0 || status === 429 || status >= 500 ? 'button' : '');
     return `${this.file.name}: ${error}`;
   }
 }

@@ -13,7 +13,12 @@ const $ = (id) => document.getElementById(id);
 function draw(line, samples, least) {
   const most = Math.max(least, ...samples.filter((y) => y !== null));
   const first = SAMPLES - samples.length;
-  const points = samples.flatMap((y, i) => (y === null ? [] : [`${first + i},${19 - (18 * y) / most}`]));
+  const points = [];
+  samples.forEach((y, i) => {
+    if (y === null) return;
+    const height = 19 - (18 * y) / most;
+    points.push(`${first + i},${height}`, `${first + i + 1},${height}`);
+  });
   line.setAttribute('points', points.join(' '));
 }
 

@@ -5,6 +5,7 @@ const NARROW = '\u202f'; // a no-break space, narrow: "3.1 ms" stays in one piec
 export function percent(probability) {
   const value = 100 * probability;
   if (value > 0 && value < 0.1) return `<0.1${NARROW}%`;
+  if (value > 99.9 && value < 100) return `>99.9${NARROW}%`;
   return `${value.toFixed(1)}${NARROW}%`;
 }
 
