@@ -1,9 +1,6 @@
-/* json.c: strings and numbers as RFC 8259 wants them. */
+/* json.c: strings as RFC 8259 wants them. */
 #include "fcgi/json.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fcgi/utf8.h"
@@ -41,21 +38,4 @@ void fcgi_json_string(struct fcgi_buffer *buffer, const char *text)
         left--;
     }
     fcgi_buffer_text(buffer, "\"");
-}
-
-void fcgi_json_float(struct fcgi_buffer *buffer, float value)
-{
-    enum { LEAST_DIGITS = 6, ENOUGH_DIGITS = 9 };
-    char text[32];
-
-    if (!isfinite(value)) {
-        fcgi_buffer_text(buffer, "null");
-        return;
-    }
-    for (int digits = LEAST_DIGITS; digits <= ENOUGH_DIGITS; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value)
-            break;
-    }
-    fcgi_buffer_text(buffer, text);
 }

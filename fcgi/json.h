@@ -9,7 +9,8 @@
 /* With quotes; escapes what must be; a byte that is not part of valid UTF-8 becomes U+FFFD. */
 void fcgi_json_string(struct fcgi_buffer *buffer, const char *text);
 
-/* The shortest decimal that reads back as this very float; null for NaN and infinities. */
+/* json_float.c: the fewest digits that, rounded correctly, read back as this very float; null for
+ * NaN and infinities. */
 void fcgi_json_float(struct fcgi_buffer *buffer, float value);
 
 #endif

@@ -47,7 +47,7 @@ static int check_string(const char *s, size_t n, size_t at, struct wt_err *err)
     char out[4];
     size_t i = 0, n_out;
 
-    while (i < n) {
+    while ((i += wt_json_text_plain(s + i, n - i)) < n) {
         size_t used = wt_json_text_character(s + i, n - i, out, &n_out);
         if (used == 0)
             return wt_fail(err, WT_EFORMAT,
@@ -82,6 +82,12 @@ static int is_container(const jsmntok_t *t)
     return t->type == JSMN_OBJECT || t->type == JSMN_ARRAY;
 }
 
+/* What jsmn has no type for: an array of numbers, as one token. */
+static int is_numbers(const jsmntok_t *t)
+{
+    return t->type == JSMN_UNDEFINED;
+}
+
 static int container_of(const jsmntok_t *tokens, int i)
 {
     int up = tokens[i].parent;
@@ -96,7 +102,7 @@ static int separator(const struct wt_json *json, int i, int open)
     const jsmntok_t *tokens = tokens_of(json), *t = &tokens[i];
 
     if (open == -1)
-        return i == 0 && is_container(t) ? 0 : BAD;
+        return i == 0 && (is_container(t) || is_numbers(t)) ? 0 : BAD;
     if (t->parent == open) { /* an element, or a key, which has exactly one value */
         if (tokens[open].type == JSMN_OBJECT && (t->type != JSMN_STRING || t->size != 1))
             return BAD;
@@ -180,17 +186,15 @@ static int check_all(const struct wt_json *json, struct wt_err *err)
  * the depth is bounded before it runs. */
 static int check_depth(const char *text, size_t n, struct wt_err *err)
 {
-    int depth = 0, in_string = 0;
+    int depth = 0;
 
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
-            in_string = !in_string;
-        else if (!in_string && (c == '{' || c == '['))
+        if (c == '"')
+            i += 1 + wt_json_text_string(text + i + 1, n - i - 1);
+        else if (c == '{' || c == '[')
             depth++;
-        else if (!in_string && (c == '}' || c == ']'))
+        else if (c == '}' || c == ']')
             depth--;
         if (depth > WT_JSON_MAX_DEPTH)
             return wt_fail(err, WT_EFORMAT, "JSON, byte %zu: nested deeper than %d", i,
@@ -218,22 +222,77 @@ static int grow(struct wt_json *json, size_t max_tokens, struct wt_err *err)
     return WT_OK;
 }
 
-static int tokenize(struct wt_json *json, size_t max_tokens, struct wt_err *err)
+/* Goes on to byte `end`, with as many tokens as that needs. *found: what jsmn says of the text up
+ * to there. */
+static int tokenize_until(struct wt_json *json, jsmn_parser *parser, size_t end, size_t max_tokens,
+                          int *found, struct wt_err *err)
 {
-    jsmn_parser parser;
-    int found = JSMN_ERROR_NOMEM, code;
-
-    jsmn_init(&parser);
     for (;;) {
         size_t usable = json->capacity < max_tokens ? json->capacity : max_tokens;
+        *found = JSMN_ERROR_NOMEM;
         if (usable > 0)
-            found = jsmn_parse(&parser, json->text, json->n_text, json->tokens, (unsigned)usable);
-        if (found != JSMN_ERROR_NOMEM)
-            break;
-        code = grow(json, max_tokens, err);
+            *found = jsmn_parse(parser, json->text, end, json->tokens, (unsigned)usable);
+        if (*found != JSMN_ERROR_NOMEM)
+            return WT_OK;
+        int code = grow(json, max_tokens, err);
         if (code != WT_OK)
             return code;
     }
+}
+
+/* The next array of numbers from byte `from` on, which is outside strings. Returns its length, 0
+ * for none. An array is looked at twice at most: as one that may be, and for those inside it. */
+static size_t find_numbers(const struct wt_json *json, size_t from, size_t *start, int *count)
+{
+    const char *text = json->text;
+
+    for (size_t i = from; i < json->n_text; i++) {
+        size_t left = json->n_text - i, n = 0;
+        if (text[i] == '"')
+            i += 1 + wt_json_text_string(text + i + 1, left - 1);
+        else if (text[i] == '[')
+            n = wt_json_text_numbers(text + i, left, count);
+        *start = i;
+        if (n > 0)
+            return n;
+    }
+    return 0;
+}
+
+/* jsmn is stopped behind the bracket that opens an array of numbers, and goes on behind the one
+ * that closes it. */
+static int tokenize_numbers(struct wt_json *json, jsmn_parser *parser, size_t max_tokens,
+                            struct wt_err *err)
+{
+    size_t start, n;
+    int found, count, code;
+
+    while ((n = find_numbers(json, parser->pos, &start, &count)) > 0) {
+        code = tokenize_until(json, parser, start + 1, max_tokens, &found, err);
+        if (code != WT_OK || found != JSMN_ERROR_PART || parser->pos != start + 1)
+            return code; /* whatever is wrong, jsmn says it again */
+        jsmntok_t *t = &tokens_of(json)[parser->toknext - 1];
+        t->type = JSMN_UNDEFINED;
+        t->end = (int)(start + n);
+        t->size = count;
+        parser->toksuper = t->parent;
+        parser->pos = (unsigned)(start + n);
+    }
+    return WT_OK;
+}
+
+static int tokenize(struct wt_json *json, size_t max_tokens, int folds, struct wt_err *err)
+{
+    jsmn_parser parser;
+    int found, code = WT_OK;
+
+    jsmn_init(&parser);
+    if (folds)
+        code = tokenize_numbers(json, &parser, max_tokens, err);
+    if (code == WT_OK)
+        code = tokenize_until(json, &parser, json->n_text, max_tokens, &found, err);
+    if (code != WT_OK)
+        return code;
     if (found == JSMN_ERROR_PART)
         return wt_fail(err, WT_EFORMAT, "JSON: ends before its last value is complete (%zu bytes)",
                        json->n_text);
@@ -243,8 +302,8 @@ static int tokenize(struct wt_json *json, size_t max_tokens, struct wt_err *err)
     return json->n_tokens > 0 ? WT_OK : wt_fail(err, WT_EFORMAT, "JSON: the text is empty");
 }
 
-int wt_json_parse(struct wt_json *json, const char *text, size_t n, size_t max_tokens,
-                  struct wt_err *err)
+static int parse(struct wt_json *json, const char *text, size_t n, size_t max_tokens, int folds,
+                 struct wt_err *err)
 {
     int code;
 
@@ -255,12 +314,24 @@ int wt_json_parse(struct wt_json *json, const char *text, size_t n, size_t max_t
         return wt_fail(err, WT_EFORMAT, "JSON: %zu bytes are more than this program reads", n);
     code = check_depth(text, n, err);
     if (code == WT_OK)
-        code = tokenize(json, max_tokens, err);
+        code = tokenize(json, max_tokens, folds, err);
     if (code == WT_OK)
         code = check_all(json, err);
     if (code != WT_OK)
         json->n_tokens = 0;
     return code;
+}
+
+int wt_json_parse(struct wt_json *json, const char *text, size_t n, size_t max_tokens,
+                  struct wt_err *err)
+{
+    return parse(json, text, n, max_tokens, 0, err);
+}
+
+int wt_json_parse_numbers(struct wt_json *json, const char *text, size_t n, size_t max_tokens,
+                          struct wt_err *err)
+{
+    return parse(json, text, n, max_tokens, 1, err);
 }
 
 void wt_json_free(struct wt_json *json)
@@ -283,6 +354,8 @@ enum wt_json_type wt_json_type(const struct wt_json *json, int value)
         return WT_JSON_ARRAY;
     if (t->type == JSMN_STRING)
         return WT_JSON_STRING;
+    if (is_numbers(t))
+        return WT_JSON_NUMBERS;
     switch (json->text[t->start]) {
     case 't':
         return WT_JSON_TRUE;
@@ -297,8 +370,9 @@ enum wt_json_type wt_json_type(const struct wt_json *json, int value)
 
 const char *wt_json_type_name(const struct wt_json *json, int value)
 {
-    static const char *const names[] = {"nothing",  "an object", "an array", "a string",
-                                        "a number", "true",      "false",    "null"};
+    static const char *const names[] = {"nothing",  "an object", "an array",
+                                        "a string", "a number",  "true",
+                                        "false",    "null",      "an array of numbers"};
 
     return names[wt_json_type(json, value)];
 }
@@ -307,12 +381,14 @@ int wt_json_size(const struct wt_json *json, int value)
 {
     const jsmntok_t *t = token(json, value);
 
-    return t && is_container(t) ? t->size : 0;
+    return t && (is_container(t) || is_numbers(t)) ? t->size : 0;
 }
 
 int wt_json_first(const struct wt_json *json, int container)
 {
-    return wt_json_size(json, container) > 0 ? container + 1 : WT_JSON_NONE;
+    const jsmntok_t *t = token(json, container);
+
+    return t && is_container(t) && t->size > 0 ? container + 1 : WT_JSON_NONE;
 }
 
 int wt_json_value(const struct wt_json *json, int key)

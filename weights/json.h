@@ -25,7 +25,8 @@ enum wt_json_type {
     WT_JSON_NUMBER,
     WT_JSON_TRUE,
     WT_JSON_FALSE,
-    WT_JSON_NULL
+    WT_JSON_NULL,
+    WT_JSON_NUMBERS /* see wt_json_parse_numbers() */
 };
 
 struct wt_json {
@@ -42,10 +43,15 @@ int wt_json_parse(struct wt_json *json, const char *text, size_t n, size_t max_t
                   struct wt_err *err);
 void wt_json_free(struct wt_json *json);
 
+/* The same for texts with tensors in them: an array of numbers, one at least, and nothing else is
+ * one value of type WT_JSON_NUMBERS, however long it is. Its numbers take no tokens. */
+int wt_json_parse_numbers(struct wt_json *json, const char *text, size_t n, size_t max_tokens,
+                          struct wt_err *err);
+
 enum wt_json_type wt_json_type(const struct wt_json *json, int value);
 const char *wt_json_type_name(const struct wt_json *json, int value); /* "a string", ... */
 
-/* Elements of an array, keys of an object, 0 for everything else. */
+/* Elements of an array, numbers of WT_JSON_NUMBERS, keys of an object, 0 for everything else. */
 int wt_json_size(const struct wt_json *json, int value);
 
 /* An array's elements, or an object's keys, in order; WT_JSON_NONE at the end. */
@@ -71,5 +77,13 @@ int wt_json_string(const struct wt_json *json, int value, char *out, size_t size
  * integers here. */
 int wt_json_int64(const struct wt_json *json, int value, int64_t *out);
 int wt_json_double(const struct wt_json *json, int value, double *out);
+
+/* ---- json_numbers.c: the elements of WT_JSON_NUMBERS ---------------------------------------- */
+
+/* Reads all of them (wt_json_size() says how many) into out. Returns that number, or the index of
+ * the first that is beyond a float's range, or no integer of 64 bits. Each float is the one nearest
+ * to its decimal. */
+int wt_json_numbers_floats(const struct wt_json *json, int value, float *out);
+int wt_json_numbers_int64s(const struct wt_json *json, int value, int64_t *out);
 
 #endif

@@ -107,6 +107,39 @@ size_t wt_json_text_character(const char *s, size_t n, char out[4], size_t *n_ou
     return used;
 }
 
+/* Eight bytes at once; in `high`, the bytes that need a second look. */
+size_t wt_json_text_plain(const char *s, size_t n)
+{
+    const uint64_t ones = 0x0101010101010101u, top = ones * 0x80;
+    uint64_t word, backslash, high;
+    size_t at = 0;
+
+    for (; n - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, s + at, sizeof word);
+        backslash = word ^ ones * '\\';
+        high = word | ((word - ones * 0x20) & ~word) | ((backslash - ones) & ~backslash);
+        if (high & top)
+            break;
+    }
+    return at;
+}
+
+size_t wt_json_text_string(const char *s, size_t n)
+{
+    size_t at = 0, behind = 0; /* no backslash before `behind` is looked at again */
+
+    while (at < n) {
+        const char *quote = memchr(s + at, '"', n - at);
+        size_t end = quote ? (size_t)(quote - s) : n, first = end;
+        while (first > behind && s[first - 1] == '\\')
+            first--;
+        if (!quote || (end - first) % 2 == 0)
+            return end;
+        at = behind = end + 1;
+    }
+    return n;
+}
+
 static size_t digits(const char *s, size_t n, size_t at)
 {
     size_t i = at;
@@ -116,7 +149,7 @@ static size_t digits(const char *s, size_t n, size_t at)
     return i - at;
 }
 
-int wt_json_text_is_number(const char *s, size_t n)
+size_t wt_json_text_number(const char *s, size_t n)
 {
     size_t i = n > 0 && s[0] == '-', whole = digits(s, n, i);
 
@@ -136,5 +169,35 @@ int wt_json_text_is_number(const char *s, size_t n)
             return 0;
         i += 1 + sign + part;
     }
-    return i == n;
+    return i;
+}
+
+int wt_json_text_is_number(const char *s, size_t n)
+{
+    return n > 0 && wt_json_text_number(s, n) == n;
+}
+
+static size_t white_space(const char *s, size_t n, size_t at)
+{
+    size_t i = at;
+
+    while (i < n && (s[i] == ' ' || s[i] == '\t' || s[i] == '\n' || s[i] == '\r'))
+        i++;
+    return i;
+}
+
+size_t wt_json_text_numbers(const char *s, size_t n, int *count)
+{
+    size_t at = 0, used;
+    char c = ',';
+
+    for (*count = 0; c == ','; ++*count) {
+        at = white_space(s, n, at + 1);
+        used = at < n ? wt_json_text_number(s + at, n - at) : 0;
+        if (used == 0)
+            return 0;
+        at = white_space(s, n, at + used);
+        c = at < n ? s[at] : 0;
+    }
+    return c == ']' ? at + 1 : 0;
 }

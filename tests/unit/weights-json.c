@@ -14,14 +14,18 @@
 
 enum { MANY = 1000 };
 
-/* A copy without NUL behind it, so that ASan sees a byte read too much. */
+/* A copy without NUL behind it, so that ASan sees a byte read too much. Arrays of numbers as one
+ * value change nothing about what is JSON. */
 static int parse(struct wt_json *json, char **copy, const char *text, size_t n, struct wt_err *err)
 {
     *err = (struct wt_err){.text = ""};
     *copy = malloc(n + !n);
     assert_non_null(*copy);
     memcpy(*copy, text, n);
-    return wt_json_parse(json, *copy, n, MANY, err);
+    int folded = wt_json_parse_numbers(json, *copy, n, MANY, err);
+    int code = wt_json_parse(json, *copy, n, MANY, err);
+    assert_true(folded == code || strstr(err->text, "more than"));
+    return code;
 }
 
 static void parsed(struct wt_json *json, char **copy, const char *text)
@@ -105,6 +109,24 @@ static void what_is_not_json_is_refused(void **state)
         assert_int_equal(wt_json_type(&json, WT_JSON_ROOT), WT_JSON_ABSENT);
         done(&json, copy);
     }
+}
+
+/* Strings are looked at eight bytes at a time where nothing is to be decoded. */
+static void every_byte_of_a_string_is_looked_at(void **state)
+{
+    enum { LENGTH = 24 };
+
+    (void)state;
+    for (int c = 1; c < 256; c++)
+        for (int at = 0; at < LENGTH; at++) {
+            char text[LENGTH + 5] = "[\"------------------------\"]", *copy;
+            struct wt_json json = {0};
+            struct wt_err err;
+            text[2 + at] = (char)c;
+            int good = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+            assert_int_equal(parse(&json, &copy, text, strlen(text), &err) == WT_OK, good);
+            done(&json, copy);
+        }
 }
 
 /* jsmn takes a NUL for the end of the text. */
@@ -364,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_json_is_read),
         cmocka_unit_test(what_is_not_json_is_refused),
+        cmocka_unit_test(every_byte_of_a_string_is_looked_at),
         cmocka_unit_test(a_nul_is_no_end),
         cmocka_unit_test(depth_and_number_are_bounded),
         cmocka_unit_test(values_are_found),
