@@ -11,18 +11,21 @@ int64_t fcgi_codec_now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-void fcgi_codec_rows(const struct fcgi_codec_job *job, const uint8_t *rgb, size_t stride, int y,
-                     int n)
+void fcgi_codec_rows(const struct fcgi_codec_job *job, const struct fcgi_strip *strip)
 {
     int first = fcgi_resize_first_row(job->resize), end = fcgi_resize_end_row(job->resize);
-    int from = y > first ? y : first, until = y + n < end ? y + n : end;
+    int from = strip->top > first ? strip->top : first;
+    int until = strip->top + strip->n < end ? strip->top + strip->n : end;
+    struct fcgi_strip needed = *strip;
     int64_t start;
 
     if (from >= until)
         return;
+    needed.rgb += (size_t)(from - strip->top) * strip->stride;
+    needed.top = from;
+    needed.n = until - from;
     start = job->timing != NULL ? fcgi_codec_now_ns() : 0;
-    for (int row = from; row < until; row++)
-        fcgi_resize_row(job->resize, rgb + (size_t)(row - y) * stride);
+    fcgi_resize_rows(job->resize, &needed);
     if (job->timing != NULL)
         job->timing->resize_ns += fcgi_codec_now_ns() - start;
 }

@@ -29,10 +29,8 @@ struct fcgi_codec {
 
 extern const struct fcgi_codec fcgi_jpeg_codec, fcgi_png_codec, fcgi_webp_codec;
 
-/* rgb: n stored rows from row y on, `stride` bytes apart. Those that resize needs are resized, on
- * its clock; y has to be the row after the last one handed over. */
-void fcgi_codec_rows(const struct fcgi_codec_job *job, const uint8_t *rgb, size_t stride, int y,
-                     int n);
+/* Stored rows in order; those that resize needs are resized, on its clock. */
+void fcgi_codec_rows(const struct fcgi_codec_job *job, const struct fcgi_strip *strip);
 
 /* Says that there was progress. Returns 0 to stop, with the reason in err. */
 int fcgi_codec_tick(const struct fcgi_codec_job *job, struct fcgi_err *err);

@@ -17,6 +17,7 @@ enum {
     /* A real progressive file has 10 scans, an optimised one some 60; each costs a pass over all
      * coefficients, however few bytes it has. */
     MAX_SCANS = 200,
+    STRIP_ROWS = 16,           /* decoded before they are resized */
     TICK_EVERY = 16,           /* progress calls: rows out, or rows of blocks in */
     FIXED_BYTES = 256 * 1024,  /* tables, pools, one interleaved unit of blocks */
     ROW_SLACK = 64,            /* the library pads each sample row for its vector code */
@@ -32,7 +33,7 @@ struct job {
     struct fcgi_err *err;
     const struct fcgi_codec_job *work; /* NULL while only the header is read */
     unsigned calls;
-    uint8_t *row; /* [width, 3 or 4] */
+    uint8_t *rows; /* [STRIP_ROWS, width, 3 or 4] */
 };
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -144,7 +145,7 @@ static void job_start(struct job *job, const uint8_t *bytes, size_t n, struct fc
 static void job_end(struct job *job)
 {
     jpeg_destroy_decompress(&job->lib);
-    free(job->row);
+    free(job->rows);
 }
 
 /* The first segment that calls itself Exif, up to the first scan. libjpeg could keep the segments,
@@ -189,7 +190,7 @@ static uint64_t round_up(uint64_t n, int multiple)
  * and there are at most four components of four by four blocks: no sum can overflow. */
 static uint64_t decode_bytes(const struct jpeg_decompress_struct *lib, int multiscan)
 {
-    uint64_t total = FIXED_BYTES + (uint64_t)lib->image_width * 4;
+    uint64_t total = FIXED_BYTES + (uint64_t)lib->image_width * 4 * STRIP_ROWS;
 
     for (int i = 0; i < lib->num_components; i++) {
         const jpeg_component_info *c = &lib->comp_info[i];
@@ -221,7 +222,7 @@ static void check_kind(struct job *job)
 static int jpeg_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
                       struct fcgi_err *err)
 {
-    struct job job = {.row = NULL};
+    struct job job = {.rows = NULL};
 
     if (setjmp(job.escape) != 0) {
         job_end(&job);
@@ -260,18 +261,43 @@ static void cmyk_to_rgb(uint8_t *row, unsigned width)
     }
 }
 
-static void decode_rows(struct job *job)
+/* Only the columns that the crop needs are transformed, and one unit of blocks more on both sides:
+ * upsampling looks at a pixel's neighbours. Returns the first column. */
+static int cut_columns(struct job *job)
 {
-    unsigned end = (unsigned)fcgi_resize_end_row(job->work->resize);
-    int cmyk = job->lib.out_color_space == JCS_CMYK;
+    const struct fcgi_resize *resize = job->work->resize;
+    unsigned unit = (unsigned)job->lib.max_h_samp_factor * DCTSIZE;
+    unsigned from = (unsigned)fcgi_resize_first_column(resize) / unit;
+    unsigned end = ((unsigned)fcgi_resize_end_column(resize) + unit - 1) / unit + 1;
+    JDIMENSION left = from > 0 ? (from - 1) * unit : 0, width;
 
-    while (job->lib.output_scanline < end) {
-        unsigned y = job->lib.output_scanline;
+    if (end > job->lib.output_width / unit)
+        width = job->lib.output_width - left;
+    else
+        width = end * unit - left;
+    if (width < job->lib.output_width)
+        jpeg_crop_scanline(&job->lib, &left, &width);
+    return (int)left;
+}
 
-        jpeg_read_scanlines(&job->lib, &job->row, 1);
-        if (cmyk)
-            cmyk_to_rgb(job->row, job->lib.output_width);
-        fcgi_codec_rows(job->work, job->row, 0, (int)y, 1);
+static void decode_rows(struct job *job, size_t pixel_bytes)
+{
+    int end = fcgi_resize_end_row(job->work->resize);
+    struct fcgi_strip strip = {.rgb = job->rows, .left = cut_columns(job)};
+    uint8_t *row[STRIP_ROWS];
+
+    strip.stride = (size_t)job->lib.output_width * pixel_bytes;
+    for (int i = 0; i < STRIP_ROWS; i++)
+        row[i] = job->rows + (size_t)i * strip.stride;
+    while (strip.top < end) {
+        int n = end - strip.top < STRIP_ROWS ? end - strip.top : STRIP_ROWS;
+
+        for (strip.n = 0; strip.n < n;)
+            strip.n += (int)jpeg_read_scanlines(&job->lib, row + strip.n, (unsigned)(n - strip.n));
+        for (int i = 0; i < n && pixel_bytes == 4; i++)
+            cmyk_to_rgb(row[i], job->lib.output_width);
+        fcgi_codec_rows(job->work, &strip);
+        strip.top += n;
     }
 }
 
@@ -306,11 +332,11 @@ static void job_decode(struct job *job)
     job->lib.mem->max_memory_to_use = work->max_bytes < LONG_MAX ? (long)work->max_bytes : LONG_MAX;
     job->progress.progress_monitor = on_progress;
     job->lib.progress = &job->progress;
-    job->row = malloc((size_t)job->lib.image_width * pixel_bytes + FCGI_RESIZE_SLACK);
-    if (job->row == NULL)
+    job->rows = malloc((size_t)job->lib.image_width * pixel_bytes * STRIP_ROWS + FCGI_RESIZE_SLACK);
+    if (job->rows == NULL)
         ERREXIT1(&job->lib, JERR_OUT_OF_MEMORY, 0);
     jpeg_start_decompress(&job->lib);
-    decode_rows(job);
+    decode_rows(job, pixel_bytes);
     check_end(job);
 }
 

@@ -213,7 +213,7 @@ static void hand_over(struct job *job, const struct fcgi_codec_job *work, uint8_
 {
     if (job->channels == 4)
         fcgi_codec_over_white(row, work->info->width);
-    fcgi_codec_rows(work, row, 0, y, 1);
+    fcgi_codec_rows(work, &(struct fcgi_strip){.rgb = row, .top = y, .n = 1});
 }
 
 /* All rows, those below the crop too: the verdict on a file does not depend on the crop. */

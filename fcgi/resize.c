@@ -13,24 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PRECISION_BITS = 32 - 8 - 2, /* Pillow's: a sum of 8-bit pixels times coefficients fits an int,
-                                    with room for the negative lobes of a cubic */
-};
-
-/* One resized pixel: the stored pixels first..first+count-1, weighted, become crop pixel `at`. */
-struct tap {
-    int first, count, at;
-    const int32_t *coef;
-};
+#include "fcgi/resample.h"
 
 /* One stored direction. Taps are in stored order, so their ends never decrease. */
 struct axis {
     int n;
-    int begin, end; /* stored pixels that any tap reads */
+    int begin, end; /* stored pixels that any tap reads; those of x count from begin */
     int most;       /* the largest count */
-    struct tap *tap;
-    int32_t *coef;
+    struct fcgi_tap *tap;
+    struct fcgi_weights *weights;
 };
 
 struct fcgi_resize {
@@ -38,12 +29,13 @@ struct fcgi_resize {
     int turned;       /* 1: stored rows are oriented columns */
     int crop_px;
     uint8_t *crop;
-    int line_bytes; /* of one ring line */
-    uint8_t *ring;  /* [y.most, line_bytes] */
-    uint8_t *line;  /* [line_bytes] */
-    int32_t *sums;  /* [line_bytes] */
-    int row;        /* stored row that comes next */
-    int next;       /* y tap that is finished next */
+    int line_bytes;        /* of one ring line */
+    uint8_t *ring;         /* [y.most + 1, line_bytes]: two come before one is finished with */
+    uint8_t *line;         /* [line_bytes], and FCGI_RESIZE_SLACK; for turned pictures */
+    const uint8_t **lines; /* [y.most]: of the ring, those of one tap */
+    const struct fcgi_resample *resample;
+    int row;  /* stored row that comes next */
+    int next; /* y tap that is finished next */
 };
 
 static double triangle(double x)
@@ -68,7 +60,7 @@ static double cubic(double x)
 /* Rounds half away from zero, as Pillow does. */
 static int32_t fixed_point(double w)
 {
-    w *= 1 << PRECISION_BITS;
+    w *= 1 << FCGI_RESAMPLE_BITS;
     return (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
 }
 
@@ -94,9 +86,8 @@ static struct filter filter_for(const struct fcgi_extent *extent,
     return f;
 }
 
-/* The taps of resized pixel `out`, in oriented order. w: scratch for as many as there can be. */
-static void make_tap(const struct filter *f, int in, int out, struct tap *tap, double *w,
-                     int32_t *coef)
+/* Which pixels make resized pixel `out`, in oriented order. w: their weights, before rounding. */
+static void make_tap(const struct filter *f, int in, int out, struct fcgi_tap *tap, double *w)
 {
     double center = (out + 0.5) * f->scale, inverse = 1.0 / f->stretch, sum = 0.0;
     int first = (int)(center - f->support + 0.5), end = (int)(center + f->support + 0.5);
@@ -107,28 +98,27 @@ static void make_tap(const struct filter *f, int in, int out, struct tap *tap, d
         w[i] = f->weight((i + first - center + 0.5) * inverse);
         sum += w[i];
     }
-    for (int i = 0; i < end - first; i++)
-        coef[i] = fixed_point(sum != 0.0 ? w[i] / sum : w[i]);
+    for (int i = 0; i < end - first && sum != 0.0; i++)
+        w[i] /= sum;
     tap->first = first;
     tap->count = end - first;
-    tap->coef = coef;
 }
 
-static void mirror_tap(struct tap *tap, int in, int32_t *coef)
+/* In stored order: mirrored, the other way round. */
+static void set_weights(struct fcgi_weights *weights, const double *w, int n, int mirrored)
 {
-    for (int i = 0, j = tap->count - 1; i < j; i++, j--) {
-        int32_t kept = coef[i];
+    for (int i = 0; i < n; i++) {
+        int32_t fixed = fixed_point(w[mirrored ? n - 1 - i : i]);
 
-        coef[i] = coef[j];
-        coef[j] = kept;
+        weights[i / 4].high[i % 4] = (int16_t)(fixed >> FCGI_RESAMPLE_LOW_BITS);
+        weights[i / 4].low[i % 4] = (int16_t)(fixed & ((1 << FCGI_RESAMPLE_LOW_BITS) - 1));
     }
-    tap->first = in - tap->first - tap->count;
 }
 
 static void axis_free(struct axis *axis)
 {
     free(axis->tap);
-    free(axis->coef);
+    free(axis->weights);
 }
 
 /* mirrored: the stored direction runs against the oriented one. */
@@ -136,80 +126,46 @@ static int axis_init(struct axis *axis, const struct fcgi_extent *extent,
                      enum wt_interpolation interpolation, int mirrored)
 {
     struct filter f = filter_for(extent, interpolation);
-    size_t most = (size_t)ceil(f.support) * 2 + 1, n = (size_t)extent->count;
+    size_t most = (size_t)ceil(f.support) * 2 + 1, fours = (most + 3) / 4;
+    size_t n = (size_t)extent->count;
     double *w = calloc(most, sizeof(*w));
 
     axis->n = extent->count;
     axis->tap = calloc(n, sizeof(*axis->tap));
-    axis->coef = calloc(n * most, sizeof(*axis->coef));
-    if (w == NULL || axis->tap == NULL || axis->coef == NULL) {
+    axis->weights = calloc(n * fours, sizeof(*axis->weights));
+    if (w == NULL || axis->tap == NULL || axis->weights == NULL) {
         free(w);
         return -1;
     }
     for (int i = 0; i < axis->n; i++) {
-        struct tap *tap = &axis->tap[mirrored ? axis->n - 1 - i : i];
-        int32_t *coef = axis->coef + (size_t)i * most;
+        struct fcgi_tap *tap = &axis->tap[mirrored ? axis->n - 1 - i : i];
+        struct fcgi_weights *weights = axis->weights + (size_t)i * fours;
 
-        make_tap(&f, extent->in, extent->first + i, tap, w, coef);
+        make_tap(&f, extent->in, extent->first + i, tap, w);
+        set_weights(weights, w, tap->count, mirrored);
+        tap->weights = weights;
         if (mirrored)
-            mirror_tap(tap, extent->in, coef);
+            tap->first = extent->in - tap->first - tap->count;
         tap->at = extent->pad + i;
         axis->most = tap->count > axis->most ? tap->count : axis->most;
     }
+    free(w);
     axis->begin = axis->tap[0].first;
     axis->end = axis->tap[axis->n - 1].first + axis->tap[axis->n - 1].count;
-    free(w);
     return 0;
-}
-
-static uint8_t rounded(int32_t sum)
-{
-    sum >>= PRECISION_BITS;
-    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
-}
-
-/* in: pixels from stored pixel axis->begin on. Pixel `at` goes to out + at * stride. */
-static void pass_along(const struct axis *axis, const uint8_t *in, uint8_t *out, size_t stride)
-{
-    for (int i = 0; i < axis->n; i++) {
-        const struct tap *tap = &axis->tap[i];
-        const uint8_t *p = in + (size_t)(tap->first - axis->begin) * 3;
-        int32_t r = 1 << (PRECISION_BITS - 1), g = r, b = r;
-        uint8_t *to = out + (size_t)tap->at * stride;
-
-        for (int k = 0; k < tap->count; k++, p += 3) {
-            r += p[0] * tap->coef[k];
-            g += p[1] * tap->coef[k];
-            b += p[2] * tap->coef[k];
-        }
-        to[0] = rounded(r);
-        to[1] = rounded(g);
-        to[2] = rounded(b);
-    }
 }
 
 static uint8_t *ring_line(const struct fcgi_resize *resize, int row)
 {
-    return resize->ring + (size_t)(row % resize->y.most) * (size_t)resize->line_bytes;
+    return resize->ring + (size_t)(row % (resize->y.most + 1)) * (size_t)resize->line_bytes;
 }
 
 /* Weighs the ring's lines down the picture into out: [line_bytes] */
-static void pass_down(struct fcgi_resize *resize, const struct tap *tap, uint8_t *out)
+static void pass_down(struct fcgi_resize *resize, const struct fcgi_tap *tap, uint8_t *out)
 {
-    int32_t *restrict sums = resize->sums;
-    int n = resize->line_bytes;
-
-    for (int i = 0; i < n; i++)
-        sums[i] = 1 << (PRECISION_BITS - 1);
-    for (int k = 0; k < tap->count; k++) {
-        const uint8_t *line = ring_line(resize, tap->first + k);
-        int32_t coef = tap->coef[k];
-
-        for (int i = 0; i < n; i++)
-            sums[i] += line[i] * coef;
-    }
-    for (int i = 0; i < n; i++)
-        out[i] = rounded(sums[i]);
+    for (int k = 0; k < tap->count; k++)
+        resize->lines[k] = ring_line(resize, tap->first + k);
+    resize->resample->down(tap, resize->lines, resize->line_bytes, out);
 }
 
 struct fcgi_resize *fcgi_resize_new(const struct fcgi_extent *across,
@@ -226,15 +182,18 @@ struct fcgi_resize *fcgi_resize_new(const struct fcgi_extent *across,
     if (axis_init(&resize->x, turned ? down : across, interpolation, mirror_x) != 0 ||
         axis_init(&resize->y, turned ? across : down, interpolation, mirror_y) != 0)
         goto out;
+    for (int i = 0; i < resize->x.n; i++)
+        resize->x.tap[i].first -= resize->x.begin;
+    resize->resample = fcgi_resample_best();
     resize->turned = turned;
     resize->crop = crop;
     resize->crop_px = crop_px;
     resize->line_bytes = (turned ? resize->x.end - resize->x.begin : crop_px) * 3;
     resize->row = resize->y.begin;
-    resize->ring = calloc((size_t)resize->y.most, (size_t)resize->line_bytes);
-    resize->line = malloc((size_t)resize->line_bytes);
-    resize->sums = calloc((size_t)resize->line_bytes, sizeof(*resize->sums));
-    if (resize->ring == NULL || resize->line == NULL || resize->sums == NULL)
+    resize->ring = calloc((size_t)resize->y.most + 1, (size_t)resize->line_bytes);
+    resize->line = malloc((size_t)resize->line_bytes + FCGI_RESIZE_SLACK);
+    resize->lines = calloc((size_t)resize->y.most, sizeof(*resize->lines));
+    if (resize->ring == NULL || resize->line == NULL || resize->lines == NULL)
         goto out;
     memset(crop, 0, (size_t)crop_px * (size_t)crop_px * 3);
     return resize;
@@ -247,7 +206,7 @@ void fcgi_resize_free(struct fcgi_resize *resize)
 {
     if (resize == NULL)
         return;
-    free(resize->sums);
+    free(resize->lines);
     free(resize->line);
     free(resize->ring);
     axis_free(&resize->y);
@@ -265,34 +224,68 @@ int fcgi_resize_end_row(const struct fcgi_resize *resize)
     return resize->y.end;
 }
 
-static void finish_line(struct fcgi_resize *resize, const struct tap *tap)
+int fcgi_resize_first_column(const struct fcgi_resize *resize)
+{
+    return resize->x.begin;
+}
+
+int fcgi_resize_end_column(const struct fcgi_resize *resize)
+{
+    return resize->x.end;
+}
+
+static void finish_line(struct fcgi_resize *resize, const struct fcgi_tap *tap)
 {
     size_t row_bytes = (size_t)resize->crop_px * 3;
+    struct fcgi_rows line = {.in = {resize->line}, .n = 1};
 
     if (!resize->turned) {
         pass_down(resize, tap, resize->crop + (size_t)tap->at * row_bytes);
         return;
     }
     pass_down(resize, tap, resize->line);
-    pass_along(&resize->x, resize->line, resize->crop + (size_t)tap->at * 3, row_bytes);
+    line.out[0] = resize->crop + (size_t)tap->at * 3;
+    resize->resample->along(resize->x.tap, resize->x.n, &line, row_bytes);
 }
 
-void fcgi_resize_row(struct fcgi_resize *resize, const uint8_t *rgb)
+static void finish_lines(struct fcgi_resize *resize)
 {
-    const uint8_t *in = rgb + (size_t)resize->x.begin * 3;
-    uint8_t *line = ring_line(resize, resize->row);
-
-    assert(resize->row < resize->y.end);
-    if (resize->turned)
-        memcpy(line, in, (size_t)resize->line_bytes);
-    else
-        pass_along(&resize->x, in, line, 3);
-    resize->row++;
     for (; resize->next < resize->y.n; resize->next++) {
-        const struct tap *tap = &resize->y.tap[resize->next];
+        const struct fcgi_tap *tap = &resize->y.tap[resize->next];
 
         if (tap->first + tap->count > resize->row)
             break;
         finish_line(resize, tap);
+    }
+}
+
+/* in: stored pixels from x.begin on, of n rows, 1 or 2 */
+static void into_ring(struct fcgi_resize *resize, const uint8_t *in, size_t stride, int n)
+{
+    struct fcgi_rows rows = {.n = n};
+
+    for (int i = 0; i < n; i++) {
+        rows.in[i] = in + (size_t)i * stride;
+        rows.out[i] = ring_line(resize, resize->row + i);
+        if (resize->turned)
+            memcpy(rows.out[i], rows.in[i], (size_t)resize->line_bytes);
+    }
+    if (!resize->turned)
+        resize->resample->along(resize->x.tap, resize->x.n, &rows, 3);
+    resize->row += n;
+}
+
+void fcgi_resize_rows(struct fcgi_resize *resize, const struct fcgi_strip *strip)
+{
+    const uint8_t *in = strip->rgb + (size_t)(resize->x.begin - strip->left) * 3;
+
+    assert(strip->top == resize->row && strip->top + strip->n <= resize->y.end);
+    assert(strip->left <= resize->x.begin);
+    for (int i = 0; i < strip->n;) {
+        int n = strip->n - i < 2 ? 1 : 2;
+
+        into_ring(resize, in + (size_t)i * strip->stride, strip->stride, n);
+        finish_lines(resize);
+        i += n;
     }
 }

@@ -28,15 +28,25 @@ struct fcgi_resize *fcgi_resize_new(const struct fcgi_extent *across,
                                     int crop_px);
 void fcgi_resize_free(struct fcgi_resize *resize); /* NULL is fine */
 
-/* The stored rows that the crop needs: first <= y < end. */
+/* The stored rows and columns that the crop needs: first <= y < end. */
 int fcgi_resize_first_row(const struct fcgi_resize *resize);
 int fcgi_resize_end_row(const struct fcgi_resize *resize);
+
+int fcgi_resize_first_column(const struct fcgi_resize *resize);
+int fcgi_resize_end_column(const struct fcgi_resize *resize);
 
 /* Vector code may read, and not use, so many bytes after a row's last pixel. */
 enum { FCGI_RESIZE_SLACK = 16 };
 
-/* Takes the next row of those, from the first on, in order. rgb: the whole stored row,
- * [stored width, 3], and FCGI_RESIZE_SLACK bytes. The crop is complete after the last. */
-void fcgi_resize_row(struct fcgi_resize *resize, const uint8_t *rgb);
+/* A piece of the stored picture: rows top..top+n-1 from column `left` on. */
+struct fcgi_strip {
+    const uint8_t *rgb; /* [n, stride], and FCGI_RESIZE_SLACK bytes; 3 bytes a pixel */
+    size_t stride;      /* bytes */
+    int left, top, n;
+};
+
+/* Takes the next rows of those, from the first on, in order; they have at least the columns above.
+ * The crop is complete after the last. */
+void fcgi_resize_rows(struct fcgi_resize *resize, const struct fcgi_strip *strip);
 
 #endif

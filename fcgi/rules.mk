@@ -2,8 +2,13 @@
 archives += libfcgi-app.a
 libfcgi-app.a_src := $(filter-out %_main.c fcgi/blas_env.c \
     $(if $(FAULTS),,fcgi/faults.c),$(wildcard fcgi/*.c))
-# The sums over 8-bit pixels are vectorised at -O3 only: 1.16 -> 0.87 ms for 640x480.
-cflags_fcgi/resize.c := -O3
+# As in kernels/: instructions that not every CPU has stay in their folder.
+ifneq ($(filter x86_64%,$(ARCH)),)
+libfcgi-app.a_src += $(wildcard fcgi/avx2/*.c)
+endif
+flags_fcgi/avx2 := -mavx2
+# Its loops are short and plain.
+cflags_fcgi/resample.c := -O3
 fcgi_ldlibs := -lfcgi -ljpeg -lpng -lwebpdemux -lwebp
 
 programs += resnet-fcgi resnet-classify

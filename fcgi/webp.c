@@ -136,7 +136,7 @@ static void empty_rows(struct job *job, int y, int n)
 
     memset(job->row, job->channels == 4 ? WHITE : BLACK, row_bytes);
     for (int i = 0; i < n; i++)
-        fcgi_codec_rows(job->work, job->row, 0, y + i, 1);
+        fcgi_codec_rows(job->work, &(struct fcgi_strip){.rgb = job->row, .top = y + i, .n = 1});
 }
 
 /* The frame's rows up to `until`. */
@@ -154,7 +154,9 @@ static void frame_rows(struct job *job, int until)
             memcpy(job->row + (size_t)job->frame.x_offset * 3, rgb, (size_t)width * 3);
             rgb = job->row;
         }
-        fcgi_codec_rows(job->work, rgb, 0, job->frame.y_offset + job->handed, 1);
+        fcgi_codec_rows(
+            job->work,
+            &(struct fcgi_strip){.rgb = rgb, .top = job->frame.y_offset + job->handed, .n = 1});
     }
 }
 

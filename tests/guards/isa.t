@@ -10,7 +10,7 @@ import objects
 import tap
 
 # resnet-bench's probe of the peak asks the CPU first, and shares no inline function.
-ISA_FOLDER = re.compile(r"/kernels/(avx2|avx512[a-z0-9]*|amx|neon)/|/tests/bench/peak\.o$")
+ISA_FOLDER = re.compile(r"/kernels/(avx2|avx512[a-z0-9]*|amx|neon)/|/fcgi/avx2/|/tests/bench/peak\.o$")
 WIDE = re.compile(r"%[yz]mm\d|\bzmm|%k[0-7]\b")
 
 

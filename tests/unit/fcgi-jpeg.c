@@ -49,7 +49,8 @@ static const struct {
     {"orientation out of range", {.orientation = 9}},
 };
 
-static const int sizes[][2] = {{61, 43}, {40, 77}, {16, 16}, {1, 1}, {7, 130}};
+static const int sizes[][2] = {{61, 43}, {40, 77},  {16, 16}, {1, 1},
+                               {7, 130}, {333, 45}, {530, 41}};
 
 static void check_kind(size_t k, int w, int h)
 {
@@ -85,6 +86,15 @@ static void every_kind(void **state)
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
             check_kind(k, sizes[i][0], sizes[i][1]);
+}
+
+/* Columns that the crop does not need are not transformed: wherever the cut is, nothing shows. */
+static void every_width(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+        for (int w = 64; w < 300; w += k < 6 ? 1 : 7)
+            check_kind(k, w, 33);
 }
 
 /* Before the EXIF segment: another APP1, markers without length, fill bytes, a second EXIF after.
@@ -329,12 +339,19 @@ static void ticks_and_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind),       cmocka_unit_test(exif_among_other_segments),
-        cmocka_unit_test(ignore_exif),      cmocka_unit_test(truncated_anywhere),
-        cmocka_unit_test(trailing_garbage), cmocka_unit_test(headers_that_claim),
-        cmocka_unit_test(components),       cmocka_unit_test(unsupported_process),
-        cmocka_unit_test(scan_bomb),        cmocka_unit_test(memory_from_the_header),
-        cmocka_unit_test(any_byte_damaged), cmocka_unit_test(ticks_and_stops),
+        cmocka_unit_test(every_kind),
+        cmocka_unit_test(every_width),
+        cmocka_unit_test(exif_among_other_segments),
+        cmocka_unit_test(ignore_exif),
+        cmocka_unit_test(truncated_anywhere),
+        cmocka_unit_test(trailing_garbage),
+        cmocka_unit_test(headers_that_claim),
+        cmocka_unit_test(components),
+        cmocka_unit_test(unsupported_process),
+        cmocka_unit_test(scan_bomb),
+        cmocka_unit_test(memory_from_the_header),
+        cmocka_unit_test(any_byte_damaged),
+        cmocka_unit_test(ticks_and_stops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
