@@ -6,6 +6,7 @@
 #include "kernels/bf16.h"
 #include "kernels/engine.h"
 #include "kernels/f32.h"
+#include "kernels/u8.h"
 
 enum { MAX_ENGINES = 16 };
 
@@ -17,7 +18,7 @@ static struct {
 } table;
 
 /* What each name stands above: lowering goes down this list. */
-static const char *const ladder[] = {"ref", "blas", "avx2", "avx512", "avx512bf16"};
+static const char *const ladder[] = {"ref", "blas", "avx2", "avx512", "avx512vnni", "avx512bf16"};
 enum { N_STEPS = sizeof ladder / sizeof *ladder };
 
 static struct kn_engine ref_engine(void)
@@ -155,6 +156,26 @@ static struct kn_engine ref_u8_engine(void)
     return engine;
 }
 
+#if defined(__x86_64__)
+static struct kn_engine u8_engine(const struct kn_u8_ops *ops)
+{
+    struct kn_engine engine = ref_u8_engine();
+    struct kn_algorithm *a = engine.algorithm;
+
+    engine.isa = ops->isa;
+    engine.block = KN_S8_BLOCK;
+    engine.u8 = ops;
+    for (int kind = KN_CONV_1X1; kind <= KN_CONV_ANY; kind++)
+        a[kind] = (struct kn_algorithm){"direct", kn_u8_conv, kn_u8_conv_scratch};
+    a[KN_CONV_1X1].name = a[KN_CONV_1X1_STRIDED].name = "gemm";
+    a[KN_CONV_STEM] = (struct kn_algorithm){"direct", kn_u8_stem, kn_u8_stem_scratch};
+    a[KN_POOL_MAX] = (struct kn_algorithm){"blocks", kn_u8_maxpool, NULL};
+    a[KN_POOL_AVG] = (struct kn_algorithm){"blocks", kn_u8_avgpool, NULL};
+    a[KN_CLASSIFIER] = (struct kn_algorithm){"gemv", kn_u8_fc, NULL};
+    return engine;
+}
+#endif
+
 /* A strided 3x3 that an engine does not tell apart is a convolution like any other. */
 static const struct kn_engine *add(struct kn_engine engine)
 {
@@ -199,6 +220,12 @@ static void fill(void)
 #endif
     add(widening_engine(blas));
     add(widening_engine(ref));
+#if defined(__x86_64__)
+    if (kn_cpu()->avx512vnni)
+        add(u8_engine(&kn_u8_ops_avx512vnni));
+    if (kn_cpu()->avx2)
+        add(u8_engine(&kn_u8_ops_avx2));
+#endif
     add(ref_u8_engine());
     list_names("fp32", table.names, sizeof table.names);
 }

@@ -12,6 +12,7 @@
 struct kn_bf16_ops;
 struct kn_f32_ops;
 struct kn_threads;
+struct kn_u8_ops;
 
 /* The kinds of layer that an engine may want different functions for. */
 enum kn_kind {
@@ -91,6 +92,7 @@ struct kn_engine {
     enum kn_element element;
     const struct kn_f32_ops *f32;   /* micro-kernels of a blocked fp32 engine, else NULL */
     const struct kn_bf16_ops *bf16; /* the same of bf16 */
+    const struct kn_u8_ops *u8;     /* and of int8 */
     const struct kn_engine *plain;  /* the fp32 engine that widen.c lets compute, else NULL */
     struct kn_algorithm algorithm[KN_N_KINDS]; /* none is ever NULL */
     unsigned batches; /* 1 << kind of those that take several images at once */
@@ -151,6 +153,10 @@ kn_scratch_fn kn_f32_conv_scratch, kn_f32_stem_scratch, kn_f32_winograd_scratch;
 /* conv_bf16.c, head_bf16.c: block 32, any instruction set that fills engine->bf16. */
 kn_layer_fn kn_bf16_conv, kn_bf16_stem, kn_bf16_maxpool, kn_bf16_avgpool, kn_bf16_fc;
 kn_scratch_fn kn_bf16_conv_scratch;
+
+/* conv_u8.c, pool_u8.c: int8, any instruction set that fills engine->u8. */
+kn_layer_fn kn_u8_conv, kn_u8_stem, kn_u8_maxpool, kn_u8_avgpool, kn_u8_fc;
+kn_scratch_fn kn_u8_conv_scratch, kn_u8_stem_scratch;
 
 /* widen.c: bf16 by a plain fp32 engine. */
 kn_layer_fn kn_widen_layer;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "fcgi/version.h"
+#include "tests/bench/int8.h"
 #include "tests/bench/nets.h"
 #include "tests/bench/peak.h"
 #include "tests/bench/report.h"
@@ -46,7 +47,7 @@ static const char usage[] =
     "Measures forward passes of a network, on random images.\n"
     "\n"
     "  -m, --model FILE      packed model (default: a ResNet-50 with random weights)\n"
-    "      --precision P     fp32 or bf16\n"
+    "      --precision P     fp32, bf16 or int8\n"
     "      --isa I           %s (default: the first)\n"
     "      --threads T       1..%d that a pass may use (1)\n"
     "      --batch B         images a pass, 1..%d (1)\n"
@@ -183,9 +184,18 @@ static struct settings read_settings(int argc, char **argv)
 /* Random parameters, brought into the layout that the engine reads. */
 static int random_params(struct subject *subject, const char *layout)
 {
+    float step[KN_MAX_LAYERS + 1];
+    struct t_params fp32;
+
     t_net(&subject->net, t_arch_of(50), SIDE);
-    if (t_params_new(&subject->params, &subject->net, 1) != 0)
+    if (t_params_new(&fp32, &subject->net, 1) != 0)
         return -1;
+    if (strcmp(layout, "s8.n32") == 0) {
+        int rc = t_int8_params(&subject->params, &subject->net, &fp32, step);
+        t_params_free(&fp32);
+        return rc;
+    }
+    subject->params = fp32;
     return t_params_pack(&subject->params, &subject->net, layout);
 }
 
@@ -299,10 +309,11 @@ int main(int argc, char **argv)
     open_subject(&subject, &s);
     result.plan = subject.plan;
     result.precision = s.precision ? s.precision : "fp32";
-    int avx2_only = strcmp(kn_plan_isa(subject.plan), "avx2") == 0;
-    double before = t_peak_gflops(avx2_only);
+    const char *isa = kn_plan_isa(subject.plan);
+    double before = t_peak_gflops(isa, result.precision);
     measure(&subject, &s, &result);
-    double after = t_peak_gflops(avx2_only); /* a shared machine is not always as fast */
+    double after =
+        t_peak_gflops(isa, result.precision); /* a shared machine is not always as fast */
     result.peak_gflops = (after > before ? after : before) * s.threads;
     if (s.layers) {
         result.l2_gbs = t_peak_read_gbs((size_t)kn_cpu()->l2_bytes / 4);

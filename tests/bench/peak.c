@@ -1,4 +1,4 @@
-/* peak.c: a loop of nothing but fused multiply-adds on twelve accumulators: more than latency times
+/* peak.c: a loop of nothing but multiply-adds on twelve accumulators: more than latency times
  * ports on any core so far, so what limits it is the units themselves. */
 #include "tests/bench/peak.h"
 
@@ -86,7 +86,13 @@ enum { ACCUMULATORS = 12, ROUNDS = 400000, TRIES = 8 };
                      : "+r"(rounds)                                                                \
                      :                                                                             \
                      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",       \
-                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm13", "xmm14")
+                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm13", "xmm14", "xmm15")
+
+#define VNNI(r) "vpdpbusd %%zmm14, %%zmm13, %%zmm" #r "\n\t"
+#define BF16(r) "vdpbf16ps %%zmm14, %%zmm13, %%zmm" #r "\n\t"
+#define MADD(r)                                                                                    \
+    "vpmaddwd %%ymm14, %%ymm13, %%ymm15\n\t"                                                       \
+    "vpaddd %%ymm15, %%ymm" #r ", %%ymm" #r "\n\t"
 
 static void loop_ymm(long rounds)
 {
@@ -98,20 +104,48 @@ static void loop_zmm(long rounds)
     LOOP(EACH(ZMM));
 }
 
-double t_peak_gflops(int avx2_only)
+static void loop_vnni(long rounds)
 {
-    const struct kn_cpu *cpu = kn_cpu();
-    int wide = cpu->avx512 && !avx2_only;
-    double best = 0, flops = (double)ROUNDS * ACCUMULATORS * (wide ? 16 : 8) * 2;
-    if (!cpu->avx2)
-        return 0;
-    for (int i = 0; i < TRIES; i++) {
+    LOOP(EACH(VNNI));
+}
+
+static void loop_bf16(long rounds)
+{
+    LOOP(EACH(BF16));
+}
+
+static void loop_madd(long rounds)
+{
+    LOOP(EACH(MADD));
+}
+
+struct loop {
+    void (*run)(long rounds);
+    double ops; /* of one instruction */
+};
+
+static struct loop loop_of(const char *isa, const char *precision)
+{
+    if (strcmp(precision, "int8") == 0 && strcmp(isa, "avx512vnni") == 0)
+        return (struct loop){loop_vnni, 128};
+    if (strcmp(precision, "int8") == 0 && strcmp(isa, "avx2") == 0)
+        return (struct loop){loop_madd, 32};
+    if (strcmp(precision, "bf16") == 0 && strcmp(isa, "avx512bf16") == 0)
+        return (struct loop){loop_bf16, 64};
+    if (kn_cpu()->avx512 && strcmp(isa, "avx2") != 0)
+        return (struct loop){loop_zmm, 32};
+    return (struct loop){loop_ymm, 16};
+}
+
+double t_peak_gflops(const char *isa, const char *precision)
+{
+    struct loop loop = loop_of(isa, precision);
+    double best = 0, ops = loop.ops * ROUNDS * ACCUMULATORS;
+
+    for (int i = 0; i < TRIES && kn_cpu()->avx2; i++) {
         double start = seconds();
-        if (wide)
-            loop_zmm(ROUNDS);
-        else
-            loop_ymm(ROUNDS);
-        double gflops = flops / (seconds() - start) / 1e9;
+        loop.run(ROUNDS);
+        double gflops = ops / (seconds() - start) / 1e9;
         best = gflops > best ? gflops : best;
     }
     return best;
@@ -119,9 +153,10 @@ double t_peak_gflops(int avx2_only)
 
 #else
 
-double t_peak_gflops(int avx2_only)
+double t_peak_gflops(const char *isa, const char *precision)
 {
-    (void)avx2_only;
+    (void)isa;
+    (void)precision;
     return 0;
 }
 

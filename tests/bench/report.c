@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int ascending(const void *a, const void *b)
 {
@@ -27,6 +28,12 @@ void t_result_times(struct t_result *result, double *ms, int n)
 static double gflop(const struct t_result *r, const struct kn_layer *l)
 {
     return 2e-9 * r->batch * (double)(l ? kn_layer_macs(l) : kn_net_macs(kn_plan_net(r->plan)));
+}
+
+/* What int8 does are no floating point operations. */
+static const char *unit_of(const struct t_result *r)
+{
+    return strcmp(r->precision, "int8") == 0 ? "GOP" : "GFLOP";
 }
 
 /* GFLOP/s, and its share of the peak in percent, or 0. */
@@ -69,8 +76,8 @@ static void text_layers(const struct t_result *r)
     const struct kn_net *net = kn_plan_net(r->plan);
     printf("read bandwidth of one core: L2 %.0f, L3 %.0f, memory %.0f GB/s\n", r->l2_gbs, r->l3_gbs,
            r->memory_gbs);
-    printf("\n%-22s %-27s %-15s %8s %7s %8s %8s %6s %6s\n", "layer", "shape", "algorithm", "ms",
-           "GFLOP", "executed", "GFLOP/s", "peak", "bound");
+    printf("\n%-22s %-27s %-15s %8s %7s %8s %6s/s %6s %6s\n", "layer", "shape", "algorithm", "ms",
+           unit_of(r), "executed", unit_of(r), "peak", "bound");
     for (int i = 0; i < net->n_layers; i++) {
         const struct kn_layer *l = &net->layer[i];
         char shape[64];
@@ -95,7 +102,7 @@ void t_report_text(const struct t_result *r, int layers)
            (double)kn_plan_bytes(r->plan) / (1 << 20));
     printf("forward pass: min %.2f ms, median %.2f ms, p99 %.2f ms of %d runs; CPU/wall %.2f\n",
            r->min_ms, r->median_ms, r->p99_ms, r->n_runs, r->cpu_per_wall);
-    printf("%.1f GFLOP/s", gflops);
+    printf("%.1f %s/s", gflops, unit_of(r));
     if (r->peak_gflops > 0)
         printf(", %.1f %% of the measured peak of %.1f", share(r, gflops), r->peak_gflops);
     putchar('\n');

@@ -10,9 +10,9 @@ import re
 import objects
 import tap
 
-KERNELS = ("avx2", "avx512", "avx512bf16")
+KERNELS = ("avx2", "avx512", "avx512bf16", "avx512vnni")
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
-FMA = re.compile(r"^vf[n]?m(add|sub)|^vdpbf16|^vpdp")
+FMA = re.compile(r"^vf[n]?m(add|sub)|^vdpbf16|^vpdp|^vpmaddwd")
 SPILL = re.compile(r"%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p[^)]*\).*%[xyz]mm\d")
 
 

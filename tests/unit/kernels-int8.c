@@ -14,7 +14,7 @@
 #include "kernels/quant.h"
 #include "tests/bench/int8.h"
 
-enum { SIDE = 64 };
+enum { SIDE = 64, BATCH = 3 };
 
 /* A small network, its fp32 parameters, the same in int8, and a picture. */
 struct subject {
@@ -42,7 +42,7 @@ static void subject_free(struct subject *s)
 
 static struct kn_plan *plan_of(const struct subject *s, const char *isa, const char *precision)
 {
-    struct kn_options options = {isa, precision, 2, 2};
+    struct kn_options options = {isa, precision, BATCH, KN_MAX_THREADS};
     int int8 = strcmp(precision, "int8") == 0;
     struct kn_plan *plan;
     struct kn_err err = {0};
@@ -86,6 +86,56 @@ static void near_fp32(void **state)
         assert_true(ratio(features[1], features[0], s.net.features) > 20);
         kn_plan_free(real);
         kn_plan_free(plan);
+        subject_free(&s);
+    }
+}
+
+/* As many threads as ctx says. */
+static int width_of(void *ctx, int layer)
+{
+    (void)layer;
+    return *(int *)ctx;
+}
+
+static void check_bits(const struct subject *s, const char *isa, const uint8_t *pixels,
+                       const float *want, size_t classes)
+{
+    static float found[BATCH * 1000];
+    struct kn_plan *plan = plan_of(s, isa, "int8");
+
+    for (int width = 1; width <= KN_MAX_THREADS; width++)
+        for (int n = 1; n <= BATCH; n++) {
+            kn_run_pixels(plan, pixels, n, found, NULL, width_of, &width);
+            assert_memory_equal(found, want, (size_t)n * classes * sizeof *found);
+        }
+    kn_plan_free(plan);
+}
+
+/* Every instruction set, number of threads and batch gives the bits of ref. */
+static void same_bits_everywhere(void **state)
+{
+    static const char *const isas[] = {"avx512vnni", "avx2", "ref"};
+    static const int cases[][2] = {{50, 1}, {18, 1}, {50, 8}, {34, 2}};
+    static uint8_t pixels[BATCH * 3 * SIDE * SIDE];
+    static float want[BATCH * 1000];
+    static struct subject s;
+
+    (void)state;
+    for (int i = 0; i < BATCH; i++)
+        t_int8_picture(pixels + i * 3 * SIDE * SIDE, SIDE, (uint64_t)i);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        subject_new(&s, cases[i][0], cases[i][1]);
+        size_t classes = (size_t)s.net.classes;
+        struct kn_plan *ref = plan_of(&s, "ref", "int8");
+        for (int j = 0; j < BATCH; j++)
+            kn_run_pixels(ref, pixels + j * 3 * SIDE * SIDE, 1, want + (size_t)j * classes, NULL,
+                          NULL, NULL);
+        assert_memory_not_equal(want, want + classes, classes * sizeof *want);
+        kn_plan_free(ref);
+        for (size_t j = 0; j < sizeof isas / sizeof *isas; j++)
+            if (kn_dispatch(isas[j], "int8", NULL) != NULL &&
+                (i == 2 || strcmp(isas[j], "ref") != 0))
+                check_bits(&s, isas[j], pixels, want, classes);
         subject_free(&s);
     }
 }
@@ -216,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_fp32),
+        cmocka_unit_test(same_bits_everywhere),
         cmocka_unit_test(pixels_and_floats_agree),
         cmocka_unit_test(every_pixel_comes_back),
         cmocka_unit_test(the_rule),
