@@ -74,9 +74,10 @@ INLINE void fetch_output(const struct kn_f32_tile *t, int i)
         _mm512_store_ps(y1 + AT(i), _mm512_max_ps(low, q##i));                                     \
     }
 
-/* run, unroll: run is a multiple of unroll. */
+/* run, unroll: run is a multiple of unroll. far: how many of ahead_lines go between the inputs of a
+ * run, evenly; the rest at its start. */
 INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int stride, const int run,
-                 const int unroll)
+                 const int unroll, const int far)
 {
     const float *w0 = t->w, *w1 = t->w + t->w_panel;
     const char *ahead = t->ahead;
@@ -88,7 +89,7 @@ INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int stride
         if (4 * o < pixels)
             fetch_output(t, 4 * o);
 #pragma GCC unroll 1
-        for (int j = 0; j < t->ahead_lines; j++, ahead += 64)
+        for (int j = far; j < t->ahead_lines; j++, ahead += 64)
             _mm_prefetch(ahead, _MM_HINT_T1);
 #pragma GCC unroll 1
         for (int u = 0; u < run; u += unroll) {
@@ -97,6 +98,10 @@ INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int stride
             for (int k = 0; k < unroll; k++, w0 += 16, w1 += 16) {
                 _mm_prefetch(w0 + 16 * NEAR, _MM_HINT_T0);
                 _mm_prefetch(w1 + 16 * NEAR, _MM_HINT_T0);
+                if (far > 0 && k % (run / far) == 0) {
+                    _mm_prefetch(ahead, _MM_HINT_T1);
+                    ahead += 64;
+                }
                 __m512 x0 = _mm512_load_ps(w0), x1 = _mm512_load_ps(w1);
                 EACH(MULTIPLY_ADD)
             }
@@ -112,18 +117,34 @@ INLINE void tile(const struct kn_f32_tile *t, const int pixels, const int stride
     EACH(STORE)
 }
 
+/* Lines of `ahead` are asked for one by one where there are many: a burst of them takes all the
+ * buffers that loads wait in (5 % of a layer that streams its weights). Apart, so that no variant
+ * costs another one registers. */
+#define VARIANT(n, stride, far)                                                                    \
+    static __attribute__((noinline)) void ahead##far##_##n##_##stride(const struct kn_f32_tile *t) \
+    {                                                                                              \
+        tile(t, n, stride, 16, 4, far);                                                            \
+    }
+
+#define CHOOSE(name, n, stride)                                                                    \
+    VARIANT(n, stride, 8)                                                                          \
+    VARIANT(n, stride, 16)                                                                         \
+    static void name##_##n(const struct kn_f32_tile *t)                                            \
+    {                                                                                              \
+        if (t->ahead_lines >= 16)                                                                  \
+            ahead16_##n##_##stride(t);                                                             \
+        else if (t->ahead_lines >= 8)                                                              \
+            ahead8_##n##_##stride(t);                                                              \
+        else                                                                                       \
+            tile(t, n, stride, 16, 4, 0);                                                          \
+    }
+
 #define DEFINE(n)                                                                                  \
-    static void dense_##n(const struct kn_f32_tile *t)                                             \
-    {                                                                                              \
-        tile(t, n, 16, 16, 4);                                                                     \
-    }                                                                                              \
-    static void strided_##n(const struct kn_f32_tile *t)                                           \
-    {                                                                                              \
-        tile(t, n, 32, 16, 4);                                                                     \
-    }                                                                                              \
+    CHOOSE(dense, n, 16)                                                                           \
+    CHOOSE(strided, n, 32)                                                                         \
     static void stem_##n(const struct kn_f32_tile *t)                                              \
     {                                                                                              \
-        tile(t, n, 2, 7, 1);                                                                       \
+        tile(t, n, 2, 7, 1, 0);                                                                    \
     }
 
 #define SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)

@@ -31,10 +31,10 @@ def functions(path):
 
 
 def loops(code):
-    """What lies between the target of a jump backwards and that jump."""
+    """What lies between the target of a jump backwards and that jump, within one function."""
     for address, mnemonic, operands in code:
         target = re.match(r"^([0-9a-f]+)\b", operands)
-        if mnemonic.startswith("j") and target and int(target[1], 16) <= address:
+        if mnemonic.startswith("j") and target and code[0][0] <= int(target[1], 16) <= address:
             yield [one for one in code if int(target[1], 16) <= one[0] <= address]
 
 
