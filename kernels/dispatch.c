@@ -65,7 +65,7 @@ static struct kn_engine blas_engine(void)
 static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
 {
     const struct kn_algorithm direct = {"direct", kn_f32_conv, kn_f32_conv_scratch};
-    const struct kn_algorithm f2 = {"winograd F(2,3)", kn_f32_winograd, kn_f32_winograd_scratch};
+    const struct kn_algorithm f3 = {"winograd F(3,3)", kn_f32_winograd, kn_f32_winograd_scratch};
     const struct kn_algorithm f4 = {"winograd F(4,3)", kn_f32_winograd, kn_f32_winograd_scratch};
     const struct kn_algorithm s2 = {"winograd F(2,3)/2", kn_f32_winograd, kn_f32_winograd_scratch};
     return (struct kn_engine){
@@ -77,7 +77,7 @@ static struct kn_engine f32_engine(const struct kn_f32_ops *ops)
         .algorithm = {[KN_CONV_1X1] = {"gemm", kn_f32_conv, kn_f32_conv_scratch},
                       [KN_CONV_1X1_STRIDED] = {"gemm", kn_f32_conv, kn_f32_conv_scratch},
                       [KN_CONV_3X3] = direct,
-                      [KN_CONV_3X3_MIDDLE] = f2,
+                      [KN_CONV_3X3_MIDDLE] = f3,
                       [KN_CONV_3X3_LARGE] = f4,
                       [KN_CONV_3X3_STRIDED] = s2,
                       [KN_CONV_STEM] = {"direct NCHW", kn_f32_stem, kn_f32_stem_scratch},

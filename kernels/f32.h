@@ -68,7 +68,7 @@ struct kn_f32_ops {
     kn_f32_tile_fn *const *dense;          /* [pixels + 1] by size, a_pixel 16, run 16 */
     kn_f32_tile_fn *const *strided;        /* a_pixel 32, run 16 */
     kn_f32_tile_fn *const *stem;           /* a_pixel 2 */
-    kn_f32_winograd_in_fn *winograd_in[3]; /* F(2,3), F(4,3), F(2,3) of stride 2 */
+    kn_f32_winograd_in_fn *winograd_in[3]; /* F(3,3), F(4,3), F(2,3) of stride 2 */
     kn_f32_winograd_out_fn *winograd_out[3];
     kn_f32_maxpool_fn *maxpool;
     kn_f32_avgpool_fn *avgpool;

@@ -1,5 +1,5 @@
-/* winograd.c: 3x3 filters of stride 1 by Winograd's F(2,3) and F(4,3): 16 or 36 products for the 4
- * or 16 outputs of a tile, in place of 36 or 144. With stride 2 the even inputs meet two taps of a
+/* winograd.c: 3x3 filters of stride 1 by Winograd's F(3,3) and F(4,3): 25 or 36 products for the 9
+ * or 16 outputs of a tile, in place of 81 or 144. With stride 2 the even inputs meet two taps of a
  * line of the filter, the odd ones the third: F(2,2) of the former and the latter as they are make
  * 25 products for 4 outputs, by 16 different weights.
  *
@@ -33,7 +33,11 @@ enum {
 };
 
 /* The transforms of filters belong to those of windows and outputs in winograd_f32.h. */
-static const double g2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+static const double g3[5][3] = {{1. / 2, 0, 0},
+                                {-1. / 2, -1. / 2, -1. / 2},
+                                {-1. / 6, 1. / 6, -1. / 6},
+                                {1. / 6, 1. / 3, 2. / 3},
+                                {0, 0, 1}};
 static const double g4[6][3] = {{1. / 4, 0, 0},
                                 {-1. / 6, -1. / 6, -1. / 6},
                                 {-1. / 6, 1. / 6, -1. / 6},
@@ -51,13 +55,13 @@ static const unsigned char by_weight[] = {0,  1,  2,  3,  5,  6,  7,  8, 10,
 
 const struct kn_winograd *kn_winograd_of(const struct kn_layer *layer)
 {
-    static const struct kn_winograd f2 = {2, 4, 1, 16, 16, each, g2, 0};
+    static const struct kn_winograd f3 = {3, 5, 1, 25, 25, each, g3, 0};
     static const struct kn_winograd f4 = {4, 6, 1, 36, 36, each, g4, 1};
     static const struct kn_winograd s2 = {2, 5, 2, 25, 16, by_weight, strided, 2};
 
     switch (kn_kind_of(layer)) {
     case KN_CONV_3X3_MIDDLE:
-        return &f2;
+        return &f3;
     case KN_CONV_3X3_LARGE:
         return &f4;
     case KN_CONV_3X3_STRIDED:

@@ -4,10 +4,10 @@
  *   VEC, LANES (16 or 8), LOAD(p), STORE(p, v), SET1(s), ADD(a, b), SUB(a, b), MAX(low, x),
  *   MADD(a, b, c) = a * b + c, NMADD(a, b, c) = c - a * b, each rounded once
  *
- * Points 0, 1, -1, infinity for F(2,3) and 0, 1, -1, 2, -2, infinity for F(4,3); the matrices are
- * those of Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015.
- * With stride 2, inputs 0, 2 and 4 of a window's line are convolved with two taps at the points 0,
- * 1, infinity; 1 and 3 are multiplied as they are. A transform of a tile is the one-dimensional
+ * Points 0, 1, -1, 2, infinity for F(3,3) and 0, 1, -1, 2, -2, infinity for F(4,3); the matrices
+ * are those of Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015. With
+ * stride 2, inputs 0, 2 and 4 of a window's line are convolved with two taps at the points 0, 1,
+ * infinity; 1 and 3 are multiplied as they are. A transform of a tile is the one-dimensional
  * transform of its columns, then of its rows.
  */
 #ifndef KERNELS_WINOGRAD_F32_H
@@ -17,17 +17,19 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* from, to: floats from one element of the line to the next */
-INLINE void in2(const float *d, ptrdiff_t from, float *v, ptrdiff_t to)
+/* One line of a window, in place. */
+INLINE void in3(VEC d[5])
 {
-    VEC d0 = LOAD(d), d1 = LOAD(d + from), d2 = LOAD(d + 2 * from), d3 = LOAD(d + 3 * from);
+    VEC two = SET1(2), v3 = SUB(d[3], d[1]), near = SUB(d[3], d[2]);
 
-    STORE(v, SUB(d0, d2));
-    STORE(v + to, ADD(d1, d2));
-    STORE(v + 2 * to, SUB(d2, d1));
-    STORE(v + 3 * to, SUB(d1, d3));
+    d[0] = MADD(two, SUB(d[0], d[2]), v3);
+    d[4] = NMADD(two, v3, SUB(d[4], d[2]));
+    d[2] = MADD(two, SUB(d[1], d[2]), near);
+    d[1] = NMADD(two, d[1], near);
+    d[3] = v3;
 }
 
+/* from, to: floats from one element of the line to the next */
 INLINE void in4(const float *d, ptrdiff_t from, float *v, ptrdiff_t to)
 {
     VEC d0 = LOAD(d), d1 = LOAD(d + from), d2 = LOAD(d + 2 * from), d3 = LOAD(d + 3 * from);
@@ -44,13 +46,14 @@ INLINE void in4(const float *d, ptrdiff_t from, float *v, ptrdiff_t to)
     STORE(v + 5 * to, MADD(four, d1, NMADD(five, d3, d5)));
 }
 
-/* The lines that leave: 2 or 4 values of one row or column of the result. */
-INLINE void out2(const float *m, ptrdiff_t from, VEC y[2])
+/* The lines that leave: 3 or 4 values of one row or column of the result. */
+INLINE void out3(const VEC m[5], VEC y[3])
 {
-    VEC m1 = LOAD(m + from), m2 = LOAD(m + 2 * from);
+    VEC s = ADD(m[1], m[2]);
 
-    y[0] = ADD(LOAD(m), ADD(m1, m2));
-    y[1] = SUB(SUB(m1, m2), LOAD(m + 3 * from));
+    y[0] = ADD(ADD(m[0], s), m[3]);
+    y[1] = MADD(SET1(2), m[3], SUB(m[1], m[2]));
+    y[2] = MADD(SET1(4), m[3], ADD(s, m[4]));
 }
 
 INLINE void out4(const float *m, ptrdiff_t from, VEC y[4])
@@ -85,27 +88,47 @@ INLINE void fetch_next_out(const float *m, ptrdiff_t row_of_points, const float 
         __builtin_prefetch(y + 16 * (size + i), 1, 3);
 }
 
-/* size: m of F(m, 3); points: m + 2. Both are constants where this is expanded. */
-INLINE void transform_in(const float *d, ptrdiff_t row, float *v, ptrdiff_t point, const int points)
+/* The 25 values of a window of five fit into AVX-512's registers. */
+INLINE void transform3_in(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
+{
+    for (int h = 0; h < 16; h += LANES, d += LANES, v += LANES) {
+        VEC t[5][5], line[5];
+#pragma GCC unroll 5
+        for (int x = 0; x < 5; x++) {
+            if (h == 0)
+                fetch_next_in(v + point * 5 * x, point, 5);
+#pragma GCC unroll 5
+            for (int y = 0; y < 5; y++)
+                line[y] = LOAD(d + row * y + 16 * x);
+            in3(line);
+#pragma GCC unroll 5
+            for (int y = 0; y < 5; y++)
+                t[y][x] = line[y];
+        }
+#pragma GCC unroll 5
+        for (int y = 0; y < 5; y++) {
+            in3(t[y]);
+#pragma GCC unroll 5
+            for (int x = 0; x < 5; x++)
+                STORE(v + point * (5 * y + x), t[y][x]);
+        }
+    }
+}
+
+INLINE void transform4_in(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
 {
     float columns[6 * 6 * LANES] __attribute__((aligned(64)));
 
     for (int h = 0; h < 16; h += LANES, d += LANES, v += LANES) {
 #pragma GCC unroll 6
-        for (int x = 0; x < points; x++) {
+        for (int x = 0; x < 6; x++) {
             if (h == 0)
-                fetch_next_in(v + point * points * x, point, points);
-            if (points == 4)
-                in2(d + 16 * x, row, columns + LANES * x, LANES * 4);
-            else
-                in4(d + 16 * x, row, columns + LANES * x, LANES * 6);
+                fetch_next_in(v + point * 6 * x, point, 6);
+            in4(d + 16 * x, row, columns + LANES * x, LANES * 6);
         }
 #pragma GCC unroll 6
-        for (int y = 0; y < points; y++)
-            if (points == 4)
-                in2(columns + LANES * 4 * y, LANES, v + point * 4 * y, point);
-            else
-                in4(columns + LANES * 6 * y, LANES, v + point * 6 * y, point);
+        for (int y = 0; y < 6; y++)
+            in4(columns + LANES * 6 * y, LANES, v + point * 6 * y, point);
     }
 }
 
@@ -121,35 +144,53 @@ INLINE void finish_row(const VEC *line, VEC bias, VEC low, const float *residual
     }
 }
 
-INLINE void transform_out(const float *m, ptrdiff_t point, const float *bias, const float *residual,
-                          float *y, ptrdiff_t row, float low, const int size)
+INLINE void transform3_out(const float *m, ptrdiff_t point, const float *bias,
+                           const float *residual, float *y, ptrdiff_t row, float low)
 {
-    const int points = size + 2;
+    for (int h = 0; h < 16; h += LANES) {
+        VEC t[3][5], line[5];
+#pragma GCC unroll 5
+        for (int x = 0; x < 5; x++) {
+            if (h == 0)
+                fetch_next_out(m + point * x, point * 5, y + row * x, x < 3 ? 3 : 0, 5);
+#pragma GCC unroll 5
+            for (int i = 0; i < 5; i++)
+                line[i] = LOAD(m + h + point * (5 * i + x));
+            out3(line, line);
+#pragma GCC unroll 3
+            for (int i = 0; i < 3; i++)
+                t[i][x] = line[i];
+        }
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; i++) {
+            out3(t[i], line);
+            finish_row(line, LOAD(bias + h), SET1(low), residual ? residual + h + row * i : NULL,
+                       y + h + row * i, 3);
+        }
+    }
+}
+
+INLINE void transform4_out(const float *m, ptrdiff_t point, const float *bias,
+                           const float *residual, float *y, ptrdiff_t row, float low)
+{
     float columns[4 * 6 * LANES] __attribute__((aligned(64)));
     VEC line[4];
 
     for (int h = 0; h < 16; h += LANES) {
 #pragma GCC unroll 6
-        for (int x = 0; x < points; x++) {
+        for (int x = 0; x < 6; x++) {
             if (h == 0)
-                fetch_next_out(m + point * x, point * points, y + row * x, x < size ? size : 0,
-                               points);
-            if (size == 2)
-                out2(m + h + point * x, point * points, line);
-            else
-                out4(m + h + point * x, point * points, line);
+                fetch_next_out(m + point * x, point * 6, y + row * x, x < 4 ? 4 : 0, 6);
+            out4(m + h + point * x, point * 6, line);
 #pragma GCC unroll 4
-            for (int i = 0; i < size; i++)
-                STORE(columns + LANES * (points * i + x), line[i]);
+            for (int i = 0; i < 4; i++)
+                STORE(columns + LANES * (6 * i + x), line[i]);
         }
 #pragma GCC unroll 4
-        for (int i = 0; i < size; i++) {
-            if (size == 2)
-                out2(columns + LANES * points * i, LANES, line);
-            else
-                out4(columns + LANES * points * i, LANES, line);
+        for (int i = 0; i < 4; i++) {
+            out4(columns + LANES * 6 * i, LANES, line);
             finish_row(line, LOAD(bias + h), SET1(low), residual ? residual + h + row * i : NULL,
-                       y + h + row * i, size);
+                       y + h + row * i, 4);
         }
     }
 }

@@ -7,9 +7,9 @@
 extern kn_f32_tile_fn *const kn_f32_gemm_dense__avx2[];
 extern kn_f32_tile_fn *const kn_f32_gemm_stem__avx2[];
 
-kn_f32_winograd_in_fn kn_f32_winograd2_in__avx2, kn_f32_winograd4_in__avx2,
+kn_f32_winograd_in_fn kn_f32_winograd3_in__avx2, kn_f32_winograd4_in__avx2,
     kn_f32_winograd_strided_in__avx2;
-kn_f32_winograd_out_fn kn_f32_winograd2_out__avx2, kn_f32_winograd4_out__avx2,
+kn_f32_winograd_out_fn kn_f32_winograd3_out__avx2, kn_f32_winograd4_out__avx2,
     kn_f32_winograd_strided_out__avx2;
 kn_f32_maxpool_fn kn_f32_maxpool__avx2;
 kn_f32_avgpool_fn kn_f32_avgpool__avx2;

@@ -15,26 +15,26 @@
 #define NMADD(a, b, c) _mm256_fnmadd_ps(a, b, c)
 #include "kernels/winograd_f32.h"
 
-void kn_f32_winograd2_in__avx2(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
+void kn_f32_winograd3_in__avx2(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
 {
-    transform_in(d, row, v, point, 4);
+    transform3_in(d, row, v, point);
 }
 
 void kn_f32_winograd4_in__avx2(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
 {
-    transform_in(d, row, v, point, 6);
+    transform4_in(d, row, v, point);
 }
 
-void kn_f32_winograd2_out__avx2(const float *m, ptrdiff_t point, const float *bias,
+void kn_f32_winograd3_out__avx2(const float *m, ptrdiff_t point, const float *bias,
                                 const float *residual, float *y, ptrdiff_t row, float low)
 {
-    transform_out(m, point, bias, residual, y, row, low, 2);
+    transform3_out(m, point, bias, residual, y, row, low);
 }
 
 void kn_f32_winograd4_out__avx2(const float *m, ptrdiff_t point, const float *bias,
                                 const float *residual, float *y, ptrdiff_t row, float low)
 {
-    transform_out(m, point, bias, residual, y, row, low, 4);
+    transform4_out(m, point, bias, residual, y, row, low);
 }
 
 void kn_f32_winograd_strided_in__avx2(const float *d, ptrdiff_t row, float *v, ptrdiff_t point)
