@@ -46,8 +46,13 @@ static int add_part(struct fcgi_body *body, const struct fcgi_part *part, int ma
         return add_image(body, part, max_images, err);
     if (!strcmp(part->name, "top_k"))
         return add_top_k(body, part, err);
+    if (!strcmp(part->name, "precision")) {
+        body->precision = (struct fcgi_span){part->bytes, part->n};
+        return FCGI_E_OK;
+    }
     return fcgi_fail(err, FCGI_E_BAD_MULTIPART,
-                     "unknown field \"%s\"; expected \"file\" or \"image\", and perhaps \"top_k\"",
+                     "unknown field \"%s\"; expected \"file\" or \"image\", and perhaps \"top_k\" "
+                     "or \"precision\"",
                      part->name);
 }
 
@@ -78,6 +83,7 @@ int fcgi_body_parse(struct fcgi_body *body, const char *content_type, const char
                                    "multipart/form-data with a field \"file\"";
 
     body->n_images = 0;
+    body->precision = (struct fcgi_span){NULL, 0};
     body->top_k = 0;
     if (*content_encoding && strcasecmp(content_encoding, "identity"))
         return fcgi_fail(err, FCGI_E_UNSUPPORTED_MEDIA_TYPE,

@@ -31,7 +31,7 @@ static int allocate(struct fcgi_classifier *classifier, char text[512])
     size_t n = (size_t)classifier->max_images, floats = image_floats(classifier);
 
     classifier->input = calloc(n * floats, sizeof(float));
-    classifier->crop = calloc(floats, 1);
+    classifier->crop = calloc(n * floats, 1);
     classifier->logits = calloc(n * (size_t)net->classes, sizeof(float));
     classifier->features = calloc(n * (size_t)net->features, sizeof(float));
     classifier->probabilities = calloc((size_t)net->classes, sizeof(float));
@@ -61,19 +61,14 @@ static int open_model(struct fcgi_classifier *classifier,
     return 0;
 }
 
-static int make_plan(struct fcgi_classifier *classifier,
-                     const struct fcgi_classifier_options *options,
+static int make_plan(struct fcgi_classifier *classifier, const struct kn_options *options,
                      const struct fcgi_follow *follow, char text[512])
 {
     struct wt_model *model = &classifier->model;
-    struct kn_options kernel_options = {.isa = options->isa,
-                                        .precision = options->precision,
-                                        .max_batch = options->max_images,
-                                        .max_threads = options->max_threads};
     struct kn_err kernel_err;
     struct wt_err err;
 
-    if (kn_plan_new(&classifier->plan, &model->net, model->weights, &kernel_options, &kernel_err) !=
+    if (kn_plan_new(&classifier->plan, &model->net, model->weights, options, &kernel_err) !=
         KN_OK) {
         snprintf(text, 512, "%s", kernel_err.text);
         return -1;
@@ -91,11 +86,20 @@ int fcgi_classifier_open(struct fcgi_classifier *classifier,
                          const struct fcgi_classifier_options *options,
                          const struct fcgi_follow *follow, char text[512])
 {
+    struct kn_options kernel_options = {.isa = options->isa,
+                                        .precision = options->precision,
+                                        .max_batch = options->max_images,
+                                        .max_threads = options->max_threads};
+
     memset(classifier, 0, sizeof(*classifier));
     classifier->max_images = options->max_images;
     if (open_model(classifier, options, text) != 0)
         return -1;
-    if (make_plan(classifier, options, follow, text) != 0 || allocate(classifier, text) != 0) {
+    if (make_plan(classifier, &kernel_options, follow, text) != 0 ||
+        allocate(classifier, text) != 0 ||
+        (options->all_precisions &&
+         fcgi_precisions_open(&classifier->others, &classifier->model, classifier->plan,
+                              &kernel_options, text) != 0)) {
         fcgi_classifier_close(classifier);
         return -1;
     }
@@ -109,9 +113,39 @@ void fcgi_classifier_close(struct fcgi_classifier *classifier)
     free(classifier->logits);
     free(classifier->crop);
     free(classifier->input);
+    fcgi_precisions_close(&classifier->others);
     kn_plan_free(classifier->plan);
     wt_model_close(&classifier->model);
     memset(classifier, 0, sizeof(*classifier));
+}
+
+/* ---- precisions ------------------------------------------------------------------------------ */
+
+const char *fcgi_classifier_precision(const struct fcgi_classifier *classifier)
+{
+    return classifier->chosen ? classifier->chosen->model.precision : classifier->model.precision;
+}
+
+int fcgi_classifier_is_exact(const struct fcgi_classifier *classifier)
+{
+    return strcmp(fcgi_classifier_precision(classifier), "int8") == 0;
+}
+
+int fcgi_classifier_choose(struct fcgi_classifier *classifier, const char *name, size_t n,
+                           struct fcgi_err *err)
+{
+    const char *usual = classifier->model.precision;
+    char list[FCGI_PRECISIONS_TEXT];
+
+    classifier->chosen = NULL;
+    if (name == NULL || (n == strlen(usual) && memcmp(name, usual, n) == 0))
+        return FCGI_E_OK;
+    classifier->chosen = fcgi_precisions_find(&classifier->others, name, n);
+    if (classifier->chosen != NULL)
+        return FCGI_E_OK;
+    fcgi_precisions_list(&classifier->others, usual, list);
+    return fcgi_fail(err, FCGI_E_BAD_REQUEST,
+                     "precision: expected one that this server's model has (%s)", list);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -127,34 +161,46 @@ static void name_image(struct fcgi_err *err, int i, int n)
     snprintf(err->text, sizeof(err->text), "image %d of %d: %.220s", i + 1, n, sentence);
 }
 
-static int prepare(struct fcgi_classifier *classifier, const struct fcgi_span *image,
-                   const struct wt_recipe *recipe, const struct fcgi_image_limits *limits, float *x,
+/* Photograph number i: its crop, and unless int8 takes that as it is, the network's input. */
+static int prepare(struct fcgi_classifier *classifier, const struct fcgi_span *image, int i,
+                   const struct wt_recipe *recipe, const struct fcgi_image_limits *limits,
                    struct fcgi_image_timing *timing, const struct fcgi_follow *follow,
                    struct fcgi_err *err)
 {
+    size_t at = (size_t)i * image_floats(classifier);
+    uint8_t *crop = classifier->crop + at;
     int64_t start;
-    int code = fcgi_image_crop(image->bytes, image->n, recipe, limits, classifier->crop, timing,
+    int code = fcgi_image_crop(image->bytes, image->n, recipe, limits, crop, timing,
                                follow != NULL ? follow->tick : NULL,
                                follow != NULL ? follow->ctx : NULL, err);
 
-    if (code != FCGI_E_OK)
+    if (code != FCGI_E_OK || fcgi_classifier_is_exact(classifier))
         return code;
     start = now_ns();
-    fcgi_preprocess_normalise(classifier->crop, recipe, x);
+    fcgi_preprocess_normalise(crop, recipe, classifier->input + at);
     timing->resize_ns += now_ns() - start;
     return FCGI_E_OK;
 }
 
+/* x: the network's input, or NULL for the crops. */
 static int run(struct fcgi_classifier *classifier, const float *x, int n,
                struct fcgi_classify_times *times, const struct fcgi_follow *follow,
                struct fcgi_err *err)
 {
+    struct kn_plan *plan = classifier->chosen ? classifier->chosen->plan : classifier->plan;
+    kn_between_fn *between = follow != NULL ? follow->between : NULL;
+    void *ctx = follow != NULL ? follow->ctx : NULL;
+    float *logits = classifier->logits, *features = classifier->features;
     int64_t start = now_ns();
-    int code = kn_run(classifier->plan, x, n, classifier->logits, classifier->features,
-                      follow != NULL ? follow->between : NULL, follow != NULL ? follow->ctx : NULL);
 
+    if (classifier->chosen != NULL &&
+        fcgi_precisions_prove(classifier->chosen, between, ctx, err) != FCGI_E_OK)
+        return err->code;
+    int stopped = x != NULL
+                      ? kn_run(plan, x, n, logits, features, between, ctx)
+                      : kn_run_pixels(plan, classifier->crop, n, logits, features, between, ctx);
     times->infer_ns += now_ns() - start;
-    if (code != KN_OK)
+    if (stopped)
         return fcgi_fail(err, FCGI_E_CANCELLED, "inference was stopped between two layers");
     return FCGI_E_OK;
 }
@@ -172,9 +218,7 @@ int fcgi_classify_images(struct fcgi_classifier *classifier, const struct fcgi_s
     if (exif >= 0)
         recipe.exif = (enum wt_exif)exif;
     for (int i = 0; i < n && code == FCGI_E_OK; i++) {
-        float *x = classifier->input + (size_t)i * image_floats(classifier);
-
-        code = prepare(classifier, &images[i], &recipe, limits, x, &timing, follow, err);
+        code = prepare(classifier, &images[i], i, &recipe, limits, &timing, follow, err);
         if (code != FCGI_E_OK)
             name_image(err, i, n);
     }
@@ -182,7 +226,8 @@ int fcgi_classify_images(struct fcgi_classifier *classifier, const struct fcgi_s
     times->resize_ns = timing.resize_ns;
     if (code != FCGI_E_OK)
         return code;
-    return run(classifier, classifier->input, n, times, follow, err);
+    const float *x = fcgi_classifier_is_exact(classifier) ? NULL : classifier->input;
+    return run(classifier, x, n, times, follow, err);
 }
 
 int fcgi_classify_tensor(struct fcgi_classifier *classifier, const float *x, int n,

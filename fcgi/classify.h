@@ -4,17 +4,20 @@
 #define FCGI_CLASSIFY_H
 
 #include "fcgi/image.h"
+#include "fcgi/precisions.h"
 #include "kernels/kernels.h"
 #include "weights/weights.h"
 
 struct fcgi_classifier {
-    struct wt_model model;
+    struct wt_model model; /* in the default precision */
     struct kn_plan *plan;
+    struct fcgi_others others;
+    struct fcgi_other *chosen; /* what runs compute in; NULL: the default */
     int max_images;
-    float *input;         /* [max_images, 3, crop, crop] */
-    uint8_t *crop;        /* [crop, crop, 3] */
-    float *logits;        /* [max_images, classes] */
-    float *features;      /* [max_images, features] */
+    float *input;    /* [max_images, 3, crop, crop]; photographs are not brought there in int8 */
+    uint8_t *crop;   /* [max_images, crop, crop, 3] */
+    float *logits;   /* [max_images, classes] */
+    float *features; /* [max_images, features] */
     float *probabilities; /* [classes], scratch of fcgi_classify_top() */
 };
 
@@ -22,6 +25,7 @@ struct fcgi_classifier_options {
     const char *path, *isa /* NULL: best */, *precision /* NULL: fp32 */;
     int model_fd; /* path already open, and the caller's; 0 or -1: path is opened */
     int max_images, max_threads;
+    int all_precisions; /* 1: those beside the default can be chosen */
 };
 
 struct fcgi_span {
@@ -54,9 +58,19 @@ int fcgi_classifier_open(struct fcgi_classifier *classifier,
                          const struct fcgi_follow *follow, char text[512]);
 void fcgi_classifier_close(struct fcgi_classifier *classifier);
 
+/* What all runs from now on compute in; NULL: the default. name: [n] bytes. Errors: BAD_REQUEST,
+ * naming those that can be chosen. */
+int fcgi_classifier_choose(struct fcgi_classifier *classifier, const char *name, size_t n,
+                           struct fcgi_err *err);
+const char *fcgi_classifier_precision(const struct fcgi_classifier *classifier); /* "bf16" */
+
+/* 1 if every machine computes the same logits to the bit in this precision. */
+int fcgi_classifier_is_exact(const struct fcgi_classifier *classifier);
+
 /* images: n encoded photographs, 1 <= n <= max_images -> classifier->logits and ->features.
  * exif: enum wt_exif, or -1 for the recipe's. Errors name the image's number when n > 1. Returns
- * FCGI_E_OK or err->code; FCGI_E_CANCELLED when `between` stopped the run. */
+ * FCGI_E_OK or err->code; FCGI_E_CANCELLED when `between` stopped the run; FCGI_E_WORKER_FAILED
+ * when the chosen precision fails its self-test. */
 int fcgi_classify_images(struct fcgi_classifier *classifier, const struct fcgi_span *images, int n,
                          const struct fcgi_image_limits *limits, int exif,
                          struct fcgi_classify_times *times, const struct fcgi_follow *follow,

@@ -8,7 +8,7 @@
 /* Most classes that one may ask for; the model's count lowers it further. */
 enum { MAX_TOP_K = 65536 };
 
-enum own { NONE, TOP_K, JSON, TENSOR, LOGITS, FEATURES, DUMP_TENSOR, DUMP_CROP };
+enum own { NONE, TOP_K, JSON, TENSOR, LOGITS, FEATURES, DUMP_TENSOR, DUMP_CROP, VERIFY };
 
 static const struct {
     enum own own;
@@ -21,6 +21,7 @@ static const struct {
     {FEATURES, "--features", "OUT.npy", "write float32 [N,features], before the classifier"},
     {DUMP_TENSOR, "--dump-tensor", "OUT.npy", "write what preprocessing made: float32 [N,3,H,W]"},
     {DUMP_CROP, "--dump-crop", "OUT.npy", "write the crops before normalising: uint8 [N,H,W,3]"},
+    {VERIFY, "--verify", "DIGEST", "whether int8 logits have this X-Result-Digest: exit 0, or 1"},
 };
 enum { N_OWN = sizeof(own_flags) / sizeof(own_flags[0]) };
 
@@ -58,6 +59,11 @@ static int set_own(struct fcgi_classify_args *args, enum own own, const char *va
     long k;
 
     switch (own) {
+    case VERIFY:
+        if (strspn(value, "0123456789abcdef") != 64 || value[64] != '\0')
+            return usage(text, "--verify", "64 lower-case hex digits");
+        args->verify = value;
+        return 0;
     case TOP_K:
         k = strtol(value, &end, 10);
         if (*end != '\0' || end == value || k < 1 || k > MAX_TOP_K)

@@ -11,7 +11,8 @@ struct fcgi_classify_args {
     int top_k, json;
     const char *tensor;                                      /* to read; NULL: images */
     const char *logits, *features, *dump_tensor, *dump_crop; /* to write; NULL: not asked for */
-    char **paths;                                            /* [n_paths], of argv */
+    const char *verify; /* X-Result-Digest of what a server answered, or NULL */
+    char **paths;       /* [n_paths], of argv */
     int n_paths;
     char **config_argv; /* what is left for fcgi_config_load() */
 };

@@ -12,7 +12,9 @@
 #include "fcgi/cpus.h"
 #include "fcgi/json.h"
 #include "fcgi/npy.h"
+#include "fcgi/preprocess.h"
 #include "fcgi/version.h"
+#include "weights/digest.h"
 
 enum { EXIT_SOME_FAILED = 1, BAR_WIDTH = 32 };
 
@@ -28,7 +30,8 @@ struct program {
     struct fcgi_npy_writer output[N_OUTPUTS];
     struct fcgi_prediction *top; /* [top_k] */
     struct fcgi_buffer line;
-    int bar; /* 1: a progress bar is on the terminal */
+    struct wt_digest_logits digest; /* of all logits, where --verify asks for it */
+    int bar;                        /* 1: a progress bar is on the terminal */
     int exit_code;
 };
 
@@ -170,11 +173,15 @@ static int open_outputs(struct program *program)
 static void append_outputs(struct program *program)
 {
     const struct fcgi_classifier *classifier = &program->classifier;
+    const struct wt_model *model = &classifier->model;
     const void *rows[N_OUTPUTS] = {[LOGITS] = classifier->logits,
                                    [FEATURES] = classifier->features,
                                    [TENSOR] = classifier->input,
                                    [CROP] = classifier->crop};
 
+    wt_digest_logits_add(&program->digest, classifier->logits, (size_t)model->net.classes);
+    if (program->output[TENSOR].file != NULL && fcgi_classifier_is_exact(classifier))
+        fcgi_preprocess_normalise(classifier->crop, &model->recipe, classifier->input);
     for (int i = 0; i < N_OUTPUTS; i++)
         if (program->output[i].file != NULL)
             fcgi_npy_append(&program->output[i], rows[i]);
@@ -326,16 +333,18 @@ static int all_threads(void *ctx, int layer)
 static int open_classifier(struct program *program)
 {
     const struct fcgi_config *config = &program->args.config;
-    struct fcgi_classifier_options options = {.path = config->model,
-                                              .isa = *config->isa != '\0' ? config->isa : NULL,
-                                              .precision = config->precision,
-                                              .max_images = 1};
+    struct fcgi_classifier_options options = {
+        .path = config->model,
+        .isa = *config->isa != '\0' ? config->isa : NULL,
+        .precision = program->args.verify != NULL ? "int8" : config->precision,
+        .max_images = 1};
     char text[512];
 
     program->threads = config->threads != FCGI_AUTO ? config->threads : fcgi_cpus_usable("");
     if (program->threads > KN_MAX_THREADS)
         program->threads = KN_MAX_THREADS;
     options.max_threads = program->threads;
+    wt_digest_logits_begin(&program->digest);
     program->follow = (struct fcgi_follow){.between = all_threads, .ctx = program};
     program->limits.max_pixels = (uint64_t)config->max_pixels;
     program->limits.max_decode_bytes =
@@ -348,6 +357,23 @@ static int open_classifier(struct program *program)
     }
     program->top = calloc((size_t)program->args.top_k, sizeof(*program->top));
     return program->top != NULL ? 0 : -1;
+}
+
+/* Says aloud what was found; a picture that failed has told already. */
+static void verify(struct program *program)
+{
+    char found[65];
+
+    wt_digest_logits_hex(&program->digest, found);
+    if (program->exit_code == 0 && strcmp(found, program->args.verify) == 0) {
+        fprintf(stderr, "resnet-classify: the logits are those of %s\n", found);
+        return;
+    }
+    fprintf(stderr,
+            "resnet-classify: the logits are not those of %s but of %s: another picture, model "
+            "(X-Model; here %.12s), EXIF setting, or order of pictures\n",
+            program->args.verify, found, program->classifier.model.sha256);
+    program->exit_code = EXIT_SOME_FAILED;
 }
 
 static void print_version(void)
@@ -367,6 +393,8 @@ static int run(struct program *program)
     else
         classify_paths(program);
     close_outputs(program);
+    if (program->args.verify != NULL)
+        verify(program);
     if (fflush(stdout) != 0) {
         complain("standard output cannot be written");
         return EXIT_SOME_FAILED;

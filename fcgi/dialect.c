@@ -49,12 +49,7 @@ int fcgi_dialect_top_k(const struct fcgi_predictor *predictor, int64_t top_k, st
 int fcgi_dialect_precision(const struct fcgi_predictor *predictor, const char *name, size_t n,
                            struct fcgi_err *err)
 {
-    const char *precision = predictor->precision;
-
-    return n == strlen(precision) && !memcmp(name, precision, n)
-               ? FCGI_E_OK
-               : fcgi_fail(err, FCGI_E_BAD_REQUEST, "precision: this server computes in %s",
-                           precision);
+    return fcgi_classifier_choose(predictor->classifier, name, n, err);
 }
 
 static int is_name(const struct fcgi_request_pair *pair, const char *name)

@@ -16,7 +16,6 @@ struct fcgi_predictor {
     struct fcgi_image_limits limits;
     int exif;                    /* enum wt_exif, or -1 for the recipe's */
     int max_images;              /* RESNET_MAX_IMAGES */
-    const char *precision;       /* what this worker computes in */
     struct fcgi_prediction *top; /* [classes], scratch */
     struct fcgi_follow follow;
 };
@@ -52,7 +51,8 @@ int fcgi_dialect_allows(const struct fcgi_dialect *dialect, const char *method);
 
 int fcgi_dialect_classes(const struct fcgi_predictor *predictor);
 
-/* What a client asked for, checked. Errors: BAD_REQUEST. */
+/* What a client asked for, checked; the precision is chosen for this request. Errors: BAD_REQUEST.
+ */
 int fcgi_dialect_top_k(const struct fcgi_predictor *predictor, int64_t top_k, struct fcgi_err *err);
 int fcgi_dialect_precision(const struct fcgi_predictor *predictor, const char *name, size_t n,
                            struct fcgi_err *err);

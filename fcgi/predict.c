@@ -62,6 +62,10 @@ int fcgi_predict(struct fcgi_call *call)
             return call->err->code;
         top_k = body.top_k;
     }
+    if (body.precision.bytes &&
+        fcgi_dialect_precision(predictor, (const char *)body.precision.bytes, body.precision.n,
+                               call->err))
+        return call->err->code;
     if (fcgi_dialect_classify(call, body.images, body.n_images))
         return call->err->code;
     write_answer(predictor, request, body.n_images, top_k, &call->response->body);

@@ -22,6 +22,10 @@ void fcgi_report_headers(struct fcgi_worker *worker)
     fcgi_response_header(response, "X-Model", worker->model_id);
     if (response->code != FCGI_E_OK)
         return;
+    if (job->precision)
+        fcgi_response_header(response, "X-Precision", job->precision);
+    if (job->digest[0])
+        fcgi_response_header(response, "X-Result-Digest", job->digest);
     for (int i = 0; i < FCGI_N_STAGES; i++)
         n += (size_t)snprintf(timing + n, sizeof timing - n, "%s%s;dur=%.3f", i ? ", " : "",
                               fcgi_scoreboard_stage_name((enum fcgi_stage)i), ms(job->stage_ns[i]));
@@ -37,8 +41,9 @@ void fcgi_report_count(struct fcgi_worker *worker)
         fcgi_scoreboard_cancel(worker->board, FCGI_CANCEL_DEADLINE);
     else if (worker->response.code == FCGI_E_CANCELLED)
         fcgi_scoreboard_cancel(worker->board, job->hangup);
-    else if (worker->response.code == FCGI_E_OK)
-        fcgi_scoreboard_images(worker->board, job->n_images);
+    else if (worker->response.code == FCGI_E_OK && job->precision)
+        fcgi_scoreboard_images(worker->board, fcgi_scoreboard_precision(job->precision),
+                               job->n_images);
     fcgi_scoreboard_count(worker->board, worker->response.code, job->stage_ns, job->total_ns);
 }
 
@@ -75,18 +80,18 @@ void fcgi_report_log(struct fcgi_worker *worker, int sent)
     int64_t slow_ms = worker->config->slowlog_ms;
     char layers[192];
 
-    fcgi_log(FCGI_LOG_INFO, "request",
-             "request_id=%s nginx_id=%s traceparent=%.55s method=%.16s path=%.128s status=%d "
-             "code=%s sent=%s ms=%.3f queue_ms=%.3f read_ms=%.3f decode_ms=%.3f resize_ms=%.3f "
-             "infer_ms=%.3f write_ms=%.3f bytes_in=%llu bytes_out=%zu images=%d error=%s",
-             request->id, request->nginx_id, request->traceparent, request->method, request->path,
-             fcgi_error_status(response->code), fcgi_error_code(response->code),
-             sent ? "no" : "yes", ms(job->total_ns), ms(stage_ns[FCGI_STAGE_QUEUE]),
-             ms(stage_ns[FCGI_STAGE_READ]), ms(stage_ns[FCGI_STAGE_DECODE]),
-             ms(stage_ns[FCGI_STAGE_RESIZE]), ms(stage_ns[FCGI_STAGE_INFER]),
-             ms(stage_ns[FCGI_STAGE_WRITE]), (unsigned long long)worker->input.total,
-             sent ? (size_t)0 : response->body.n, job->n_images,
-             response->code ? job->err.text : "");
+    fcgi_log(
+        FCGI_LOG_INFO, "request",
+        "request_id=%s nginx_id=%s traceparent=%.55s method=%.16s path=%.128s status=%d "
+        "code=%s sent=%s ms=%.3f queue_ms=%.3f read_ms=%.3f decode_ms=%.3f resize_ms=%.3f "
+        "infer_ms=%.3f write_ms=%.3f bytes_in=%llu bytes_out=%zu images=%d precision=%s error=%s",
+        request->id, request->nginx_id, request->traceparent, request->method, request->path,
+        fcgi_error_status(response->code), fcgi_error_code(response->code), sent ? "no" : "yes",
+        ms(job->total_ns), ms(stage_ns[FCGI_STAGE_QUEUE]), ms(stage_ns[FCGI_STAGE_READ]),
+        ms(stage_ns[FCGI_STAGE_DECODE]), ms(stage_ns[FCGI_STAGE_RESIZE]),
+        ms(stage_ns[FCGI_STAGE_INFER]), ms(stage_ns[FCGI_STAGE_WRITE]),
+        (unsigned long long)worker->input.total, sent ? (size_t)0 : response->body.n, job->n_images,
+        job->precision ? job->precision : "", response->code ? job->err.text : "");
     if (!slow_ms || job->total_ns < slow_ms * 1000000)
         return;
     slowest_layers(worker, layers, sizeof layers);

@@ -22,6 +22,11 @@ static const char *const stage_names[FCGI_N_STAGES] = {
 
 static const char *const state_names[] = {"none", "starting", "idle", "busy", "draining"};
 
+static const char *const precision_names[FCGI_N_PRECISIONS] = {
+#define X(name, text) text,
+    FCGI_PRECISIONS(X)
+#undef X
+};
 static const char *const cancel_names[FCGI_N_CANCELS] = {
 #define X(name, text) text,
     FCGI_CANCELS(X)
@@ -227,9 +232,9 @@ void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
         add64(&page->requests, 1);
 }
 
-void fcgi_scoreboard_images(struct fcgi_board_worker *page, int n)
+void fcgi_scoreboard_images(struct fcgi_board_worker *page, enum fcgi_precision precision, int n)
 {
-    add64(&page->images, (uint64_t)n);
+    add64(&page->images[precision], (uint64_t)n);
 }
 
 void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel reason)
@@ -286,6 +291,20 @@ const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage)
 const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state)
 {
     return (unsigned)state <= FCGI_WORKER_DRAINING ? state_names[state] : "?";
+}
+
+const char *fcgi_scoreboard_precision_name(enum fcgi_precision precision)
+{
+    return (unsigned)precision < FCGI_N_PRECISIONS ? precision_names[precision] : "?";
+}
+
+enum fcgi_precision fcgi_scoreboard_precision(const char *name)
+{
+    int i = 0;
+
+    while (i < FCGI_N_PRECISIONS - 1 && strcmp(name, precision_names[i]))
+        i++;
+    return (enum fcgi_precision)i;
 }
 
 const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason)

@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 3, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 4, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -63,6 +63,18 @@ enum fcgi_cancel {
         FCGI_N_CANCELS
 };
 
+/* What a network is computed in. */
+#define FCGI_PRECISIONS(X)                                                                         \
+    X(FP32, "fp32")                                                                                \
+    X(BF16, "bf16")                                                                                \
+    X(INT8, "int8")
+enum fcgi_precision {
+#define X(name, text) FCGI_PRECISION_##name,
+    FCGI_PRECISIONS(X)
+#undef X
+        FCGI_N_PRECISIONS
+};
+
 /* A worker that crashes on a request says so and waits, shortly, until its death is in the ring
  * (deaths.h): when its connection closes, the web server tries again at once. */
 enum fcgi_crash_state { FCGI_CRASH_NONE, FCGI_CRASH_SAID, FCGI_CRASH_RECORDED };
@@ -93,8 +105,8 @@ struct fcgi_board_worker {
     _Atomic uint64_t attempts; /* requests dequeued */
     _Atomic uint64_t requests; /* answers written */
     _Atomic uint64_t codes[FCGI_N_CODES];
-    _Atomic uint64_t images; /* classified, in answers with 200 */
-    _Atomic uint64_t ok_us;  /* of those answers, the whole requests */
+    _Atomic uint64_t images[FCGI_N_PRECISIONS]; /* classified, in answers with 200 */
+    _Atomic uint64_t ok_us;                     /* of those answers, the whole requests */
     struct fcgi_histogram stages[FCGI_N_STAGES];
     struct fcgi_histogram total;
     _Atomic uint64_t cancelled[FCGI_N_CANCELS];
@@ -104,6 +116,7 @@ struct fcgi_board_worker {
     _Atomic uint64_t queue_us; /* how old the last request was when it was dequeued */
 
     char model_sha256[65], model_name[64], isa[32], precision[16], blas_core[32];
+    char precisions[32]; /* "fp32, bf16": what can be asked for, the default first */
     _Atomic uint64_t model_mapped_bytes, model_private_bytes;
     _Atomic uint32_t classes, features, crop_px, max_images;
 };
@@ -216,7 +229,7 @@ void fcgi_scoreboard_count(struct fcgi_board_worker *page, enum fcgi_code code,
                            const int64_t *stage_ns, int64_t total_ns);
 
 /* Counts what a successful answer was about. */
-void fcgi_scoreboard_images(struct fcgi_board_worker *page, int n);
+void fcgi_scoreboard_images(struct fcgi_board_worker *page, enum fcgi_precision precision, int n);
 
 /* Counts a request that was dropped. */
 void fcgi_scoreboard_cancel(struct fcgi_board_worker *page, enum fcgi_cancel reason);
@@ -244,6 +257,8 @@ int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
 extern const uint64_t fcgi_scoreboard_bounds_us[]; /* FCGI_BUCKETS_US: [FCGI_N_BUCKETS - 1] */
 const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage);
 const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state);
+const char *fcgi_scoreboard_precision_name(enum fcgi_precision precision);
+enum fcgi_precision fcgi_scoreboard_precision(const char *name); /* one of those */
 const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason);
 const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict);
 const char *fcgi_scoreboard_how_ended(enum fcgi_end end);

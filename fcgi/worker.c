@@ -15,6 +15,7 @@
 #include "fcgi/json.h"
 #include "fcgi/log.h"
 #include "fcgi/version.h"
+#include "weights/digest.h"
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
@@ -113,6 +114,7 @@ static int open_model(struct fcgi_worker *worker, char text[512])
         .precision = config->precision,
         .max_images = config->max_images,
         .max_threads = worker->threads,
+        .all_precisions = 1,
     };
     int failed = fcgi_classifier_open(&worker->classifier, &options, &follow, text);
     if (config->model_fd >= 0)
@@ -148,7 +150,6 @@ static int open_predictor(struct fcgi_worker *worker, char text[512])
     predictor->limits.max_decode_bytes = (uint64_t)decode_memory(worker);
     predictor->exif = config->exif;
     predictor->max_images = config->max_images;
-    predictor->precision = config->precision;
     predictor->follow = (struct fcgi_follow){fcgi_follow_tick, fcgi_follow_between, worker};
     predictor->top = calloc(classes, sizeof *predictor->top);
     if (predictor->top && !fcgi_input_open(&worker->input, (size_t)config->max_body))
@@ -170,7 +171,8 @@ static void describe(struct fcgi_worker *worker)
     snprintf(board->model_sha256, sizeof board->model_sha256, "%s", model->sha256);
     snprintf(board->model_name, sizeof board->model_name, "%s", model->name);
     snprintf(board->isa, sizeof board->isa, "%s", kn_plan_isa(worker->classifier.plan));
-    snprintf(board->precision, sizeof board->precision, "%s", worker->config->precision);
+    snprintf(board->precision, sizeof board->precision, "%s", model->precision);
+    fcgi_precisions_list(&worker->classifier.others, model->precision, board->precisions);
     snprintf(board->blas_core, sizeof board->blas_core, "%s", kn_blas_core());
     atomic_store(&board->classes, (uint32_t)model->net.classes);
     atomic_store(&board->features, (uint32_t)model->net.features);
@@ -327,6 +329,22 @@ static int64_t reached(int64_t ns)
     return ns > 0 ? ns : -1;
 }
 
+/* What the answer was computed in, and how anybody can check it. */
+static void note_precision(struct fcgi_worker *worker)
+{
+    const struct fcgi_classifier *classifier = &worker->classifier;
+    struct fcgi_job *job = &worker->job;
+    size_t n = (size_t)job->n_images * (size_t)classifier->model.net.classes;
+    struct wt_digest_logits digest;
+
+    job->precision = fcgi_classifier_precision(classifier);
+    if (!fcgi_classifier_is_exact(classifier))
+        return;
+    wt_digest_logits_begin(&digest);
+    wt_digest_logits_add(&digest, classifier->logits, n);
+    wt_digest_logits_hex(&digest, job->digest);
+}
+
 static void classify(struct fcgi_worker *worker, const struct fcgi_dialect *dialect)
 {
     struct fcgi_job *job = &worker->job;
@@ -343,6 +361,7 @@ static void classify(struct fcgi_worker *worker, const struct fcgi_dialect *dial
     job->hangup = FCGI_CANCEL_HANGUP;
     fcgi_scoreboard_stage(worker->board, FCGI_STAGE_DECODE);
     fcgi_faults_at("decode");
+    fcgi_classifier_choose(&worker->classifier, NULL, 0, NULL);
     dialect->answer(&call);
     /* a run that was stopped knows that, but not why: follow.c left the reason */
     if (err.code && job->err.code == FCGI_E_OK)
@@ -353,6 +372,8 @@ static void classify(struct fcgi_worker *worker, const struct fcgi_dialect *dial
     job->stage_ns[FCGI_STAGE_DECODE] = reached(call.times.decode_ns);
     job->stage_ns[FCGI_STAGE_RESIZE] = reached(call.times.resize_ns);
     job->stage_ns[FCGI_STAGE_INFER] = reached(call.times.infer_ns);
+    if (err.code == FCGI_E_OK)
+        note_precision(worker);
 }
 
 static void answer_health(struct fcgi_worker *worker)

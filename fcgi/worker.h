@@ -31,6 +31,8 @@ struct fcgi_job {
     int64_t stage_ns[FCGI_N_STAGES]; /* -1: not reached */
     int64_t total_ns;                /* since the web server passed it on */
     int n_images;
+    const char *precision;   /* that it was computed in; NULL: nothing was */
+    char digest[65];         /* of the logits; empty: they are not exact */
     enum fcgi_cancel hangup; /* as what a hang-up would count now */
 
     /* of the network's run */

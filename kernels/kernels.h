@@ -130,6 +130,9 @@ struct kn_options {
     const char *precision; /* NULL: "fp32"; "int8" */
     int max_batch;         /* images that one kn_run() may take; at least 1 */
     int max_threads;       /* 1..KN_MAX_THREADS */
+    /* A plan whose threads are used, and not more than it has; it is freed later than the new one,
+     * and only one of them runs at a time. NULL: threads of its own. */
+    const struct kn_plan *beside;
 };
 
 struct kn_plan; /* the network, its weights, an activation arena and threads; one caller at a time

@@ -31,6 +31,7 @@ struct kn_plan {
     int shared[KN_MAX_LAYERS + 1]; /* values: those layers read or write it */
     size_t slot_offset[KN_MAX_LAYERS + 1], slot_bytes;
     struct kn_threads *threads;
+    int borrows_threads;
     unsigned char *memory; /* the arena, then the scratch, then the slots */
     size_t arena_bytes, slots_at, bytes;
     void *mapping; /* what that lies in */
@@ -194,6 +195,16 @@ static void *map(struct kn_plan *plan)
     return start;
 }
 
+/* Its own, or those of the plan that it is beside. */
+static int take_threads(struct kn_plan *plan, const struct kn_options *options, struct kn_err *err)
+{
+    if (options->beside == NULL)
+        return kn_threads_new(&plan->threads, plan->max_threads, err);
+    plan->threads = options->beside->threads;
+    plan->borrows_threads = 1;
+    return KN_OK;
+}
+
 int kn_plan_new(struct kn_plan **out, const struct kn_net *net, const struct kn_weight *weights,
                 const struct kn_options *options, struct kn_err *err)
 {
@@ -210,7 +221,8 @@ int kn_plan_new(struct kn_plan **out, const struct kn_net *net, const struct kn_
     memcpy(plan->weights, weights, (size_t)net->n_layers * sizeof *weights);
     plan->engine = engine;
     plan->max_batch = options->max_batch > 1 ? options->max_batch : 1;
-    plan->max_threads = clamp_threads(options->max_threads, KN_MAX_THREADS);
+    plan->max_threads = clamp_threads(
+        options->max_threads, options->beside ? options->beside->max_threads : KN_MAX_THREADS);
     if (engine->element == KN_U8 && take_quant(plan, err) != KN_OK) {
         kn_plan_free(plan);
         return (int)err->code;
@@ -219,7 +231,7 @@ int kn_plan_new(struct kn_plan **out, const struct kn_net *net, const struct kn_
     plan->memory = plan->bytes > 0 ? map(plan) : NULL;
     if (plan->memory == NULL)
         kn_fail(err, KN_ENOMEM, "plan: no memory for %zu bytes of activations", plan->bytes);
-    if (plan->memory == NULL || kn_threads_new(&plan->threads, plan->max_threads, err) != KN_OK) {
+    if (plan->memory == NULL || take_threads(plan, options, err) != KN_OK) {
         kn_plan_free(plan);
         return (int)err->code;
     }
@@ -231,7 +243,8 @@ void kn_plan_free(struct kn_plan *plan)
 {
     if (plan == NULL)
         return;
-    kn_threads_free(plan->threads);
+    if (!plan->borrows_threads)
+        kn_threads_free(plan->threads);
     if (plan->mapping != NULL)
         munmap(plan->mapping, plan->mapped_bytes);
     free(plan);

@@ -85,6 +85,11 @@ static uint64_t attempts_of(const struct fcgi_board_worker *page, int i)
     return page->attempts;
 }
 
+static uint64_t images_of(const struct fcgi_board_worker *page, int i)
+{
+    return page->images[i];
+}
+
 static uint64_t cancelled_of(const struct fcgi_board_worker *page, int i)
 {
     return page->cancelled[i];
@@ -123,6 +128,17 @@ static void add_requests(struct fcgi_buffer *body, const struct spawn_pages *pag
     add_counter(body, "resnet_attempts_total",
                 "Requests that workers took from the queue, tries that died included.",
                 sum(pages, attempts_of, 0));
+}
+
+static void add_images(struct fcgi_buffer *body, const struct spawn_pages *pages)
+{
+    static const char name[] = "resnet_images_total";
+
+    add_family(body, name, "counter", "Images classified, in answers with 200, by precision.");
+    for (int i = 0; i < FCGI_N_PRECISIONS; i++)
+        add_labelled(body, name, "precision",
+                     fcgi_scoreboard_precision_name((enum fcgi_precision)i),
+                     sum(pages, images_of, i));
 }
 
 static void add_reasons(struct fcgi_buffer *body, const struct spawn_pages *pages)
@@ -304,6 +320,7 @@ void spawn_metrics(const struct spawn_scene *scene, const struct spawn_request *
     answer->status = 200;
     answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
     add_requests(answer->body, scene->pages);
+    add_images(answer->body, scene->pages);
     add_reasons(answer->body, scene->pages);
     add_durations(answer->body, scene->pages);
     add_queue(answer->body, scene->pages);

@@ -174,7 +174,8 @@ static uint64_t count_of(const struct fcgi_histogram *histogram)
 
 static void add_slot(struct totals *totals, const struct fcgi_board_worker *page)
 {
-    totals->images += page->images;
+    for (int p = 0; p < FCGI_N_PRECISIONS; p++)
+        totals->images += page->images[p];
     totals->ok += page->codes[FCGI_E_OK];
     totals->ok_us += page->ok_us;
     totals->all_us += page->total.sum_us;

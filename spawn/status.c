@@ -1,4 +1,6 @@
 /* status.c: /status. Counts for everybody; on the second listener also what each worker does. */
+#include <string.h>
+
 #include "fcgi/json.h"
 #include "spawn/answer.h"
 #include "spawn/spawn.h"
@@ -114,6 +116,19 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
     add_totals(body, "shed", pages->control->shed, FCGI_N_SHEDS, shed_name);
 }
 
+/* "fp32, bf16" -> "precision":"fp32","precisions":["fp32","bf16"] */
+static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_worker *model)
+{
+    const char *at = model ? model->precisions : "", *comma = "";
+
+    fcgi_buffer_text(body, "\"precision\":");
+    add_text(body, model ? model->precision : "");
+    fcgi_buffer_text(body, ",\"precisions\":[");
+    for (size_t n; (n = strcspn(at, ", ")) > 0; at += n, at += strspn(at, ", "), comma = ",")
+        fcgi_buffer_format(body, "%s\"%.*s\"", comma, (int)n, at);
+    fcgi_buffer_text(body, "],");
+}
+
 static void add_counts(struct fcgi_buffer *body, const struct spawn_pages *pages)
 {
     struct spawn_tally tally = spawn_pages_tally(pages);
@@ -158,6 +173,7 @@ void spawn_status(const struct spawn_scene *scene, const struct spawn_request *r
     fcgi_buffer_format(body, "{\"generation\":%u,\"model_sha256\":", pages->main->generation);
     add_text(body, model ? model->model_sha256 : "");
     fcgi_buffer_text(body, ",");
+    add_precisions(body, model);
     if (request->internal) {
         add_service(body, pages);
         fcgi_buffer_text(body, ",");

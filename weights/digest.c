@@ -51,3 +51,25 @@ int wt_digest_unhex(uint8_t digest[32], const char *hex)
     }
     return hex[64] == '\0' ? 0 : -1;
 }
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "logits are hashed as they lie in memory: this needs a little-endian machine"
+#endif
+
+void wt_digest_logits_begin(struct wt_digest_logits *digest)
+{
+    sha256_init(&digest->sha256);
+}
+
+void wt_digest_logits_add(struct wt_digest_logits *digest, const float *logits, size_t n)
+{
+    sha256_update(&digest->sha256, n * sizeof(*logits), (const uint8_t *)(const void *)logits);
+}
+
+void wt_digest_logits_hex(struct wt_digest_logits *digest, char hex[65])
+{
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+
+    sha256_digest(&digest->sha256, sizeof(bytes), bytes);
+    wt_digest_hex(hex, bytes);
+}

@@ -5,8 +5,9 @@
 #include "weights/view.h"
 
 struct wt_mapping {
-    struct wt_view view; /* its path is NULL once the model is open */
+    struct wt_view view; /* its path is none once the model is open */
     const char **labels;
+    int users; /* models that stand on it */
 };
 
 #endif

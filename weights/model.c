@@ -145,6 +145,7 @@ static void copy_header(struct wt_model *model, const struct wt_rnm_header *h)
     model->synthetic = (h->flags & WT_RNM_SYNTHETIC) != 0;
 }
 
+/* All but the section's bytes. */
 static int fill_model(struct wt_model *model, struct wt_mapping *mapping, const char *layout,
                       struct wt_err *err)
 {
@@ -154,9 +155,7 @@ static int fill_model(struct wt_model *model, struct wt_mapping *mapping, const 
     copy_header(model, mapping->view.header);
     if ((code = wt_recipe_unpack(&model->recipe, &mapping->view.header->recipe, err)) != WT_OK ||
         (code = find_section(&lookup, layout, err)) != WT_OK ||
-        (code = build_net(model, &lookup, err)) != WT_OK ||
-        (code = wt_view_check_section(&mapping->view, lookup.section, err)) != WT_OK ||
-        (code = list_labels(mapping, err)) != WT_OK)
+        (code = build_net(model, &lookup, err)) != WT_OK)
         return code;
     memcpy(model->layout, lookup.section->layout, sizeof(model->layout));
     memcpy(model->precision, lookup.section->precision, sizeof(model->precision));
@@ -183,18 +182,46 @@ int wt_model_open_fd(struct wt_model *model, int fd, const char *path, const cha
         return code;
     }
     model->impl = mapping;
-    code = fill_model(model, mapping, layout, err);
-    mapping->view.path = NULL; /* the caller's string need not live on */
+    mapping->users = 1;
+    if ((code = list_labels(mapping, err)) != WT_OK ||
+        (code = fill_model(model, mapping, layout, err)) != WT_OK ||
+        (code = wt_model_check(model, err)) != WT_OK)
+        wt_model_close(model);
+    else
+        mapping->view.path = "the model file"; /* the caller's string need not live on */
+    return code;
+}
+
+int wt_model_beside(struct wt_model *model, const struct wt_model *open, const char *layout,
+                    struct wt_err *err)
+{
+    struct wt_mapping *mapping = open->impl;
+
+    *model = (struct wt_model){.impl = mapping};
+    mapping->users++;
+    int code = fill_model(model, mapping, layout, err);
     if (code != WT_OK)
         wt_model_close(model);
     return code;
+}
+
+int wt_model_check(const struct wt_model *model, struct wt_err *err)
+{
+    const struct wt_view *view = &((const struct wt_mapping *)model->impl)->view;
+
+    return wt_view_check_section(view, wt_view_section(view, model->layout), err);
+}
+
+int wt_model_has(const struct wt_model *model, const char *layout)
+{
+    return wt_view_section(&((const struct wt_mapping *)model->impl)->view, layout) != NULL;
 }
 
 void wt_model_close(struct wt_model *model)
 {
     struct wt_mapping *mapping = model->impl;
 
-    if (mapping != NULL) {
+    if (mapping != NULL && --mapping->users == 0) {
         free(mapping->labels);
         wt_view_close(&mapping->view);
         free(mapping);

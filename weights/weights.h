@@ -90,6 +90,12 @@ int wt_model_open(struct wt_model *model, const char *path, const char *layout, 
  */
 int wt_model_open_fd(struct wt_model *model, int fd, const char *path, const char *layout,
                      struct wt_err *err);
+/* Another section of the same file, for the same mapping. Its bytes are not looked at: before they
+ * are used, wt_model_check() compares their CRC-32C. Close both, in any order. */
+int wt_model_beside(struct wt_model *model, const struct wt_model *open, const char *layout,
+                    struct wt_err *err);
+int wt_model_check(const struct wt_model *model, struct wt_err *err);
+int wt_model_has(const struct wt_model *model, const char *layout); /* 1: there is such a section */
 void wt_model_close(struct wt_model *model);
 
 /* Runs the golden self-test with the caller's plan: the structured input that the file names by its

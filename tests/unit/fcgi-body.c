@@ -69,7 +69,7 @@ static void a_wrong_form(void **state)
     (void)state;
     assert_int_equal(parse(form, "", PART("photo", "one") "--B--", 2), FCGI_E_BAD_MULTIPART);
     assert_string_equal(err.text, "unknown field \"photo\"; expected \"file\" or \"image\", and "
-                                  "perhaps \"top_k\"");
+                                  "perhaps \"top_k\" or \"precision\"");
     assert_int_equal(parse(form, "", PART("file", "") "--B--", 2), FCGI_E_BAD_REQUEST);
     assert_int_equal(parse(form, "", PART("top_k", "7") "--B--", 2), FCGI_E_BAD_MULTIPART);
     assert_int_equal(parse(form, "", PART("file", "x") PART("top_k", "0") "--B--", 2),

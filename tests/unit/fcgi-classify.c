@@ -263,6 +263,107 @@ static void not_opened(void **state)
     assert_non_null(strstr(text, "fp1"));
 }
 
+static void open_all(struct fcgi_classifier *classifier, const char *precision)
+{
+    struct fcgi_classifier_options options = {.path = path,
+                                              .precision = precision,
+                                              .max_images = MAX_IMAGES,
+                                              .max_threads = 2,
+                                              .all_precisions = 1};
+    char text[512] = "";
+
+    if (fcgi_classifier_open(classifier, &options, NULL, text) != 0)
+        fail_msg("%s", text);
+}
+
+/* Each is what it is when it is the default, whatever was computed before. */
+static void any_precision_that_is_there(void **state)
+{
+    static const char *const names[] = {"fp32", "bf16", "fp32", "bf16", "bf16"};
+    struct fcgi_span image = drawn(6, 0);
+    float want[2][CLASSES];
+    struct fcgi_classify_times times;
+    struct fcgi_classifier c;
+    struct fcgi_err err;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        open_all(&c, names[i]);
+        assert_string_equal(fcgi_classifier_precision(&c), names[i]);
+        fcgi_classify_images(&c, &image, 1, &roomy, -1, &times, NULL, &err);
+        memcpy(want[i], c.logits, sizeof(want[i]));
+        fcgi_classifier_close(&c);
+    }
+    assert_memory_not_equal(want[0], want[1], sizeof(want[0]));
+    open_all(&c, "fp32");
+    assert_int_equal(c.others.other[0].proof, FCGI_UNPROVEN);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(fcgi_classifier_choose(&c, names[i], 4, &err), FCGI_E_OK);
+        assert_string_equal(fcgi_classifier_precision(&c), names[i]);
+        assert_int_equal(fcgi_classify_images(&c, &image, 1, &roomy, -1, &times, NULL, &err),
+                         FCGI_E_OK);
+        assert_memory_equal(c.logits, want[i == 1 || i > 2], sizeof(want[0]));
+    }
+    assert_int_equal(c.others.other[0].proof, FCGI_PROVEN);
+    fcgi_classifier_choose(&c, NULL, 0, NULL);
+    assert_string_equal(fcgi_classifier_precision(&c), "fp32");
+    fcgi_classifier_close(&c);
+    free_span(&image);
+}
+
+static void precisions_that_are_not_there(void **state)
+{
+    static const char *const wrong[] = {"int8", "fp3", "fp322", "", "bf16\n"};
+    struct fcgi_classifier c;
+    struct fcgi_err err;
+
+    (void)state;
+    open_all(&c, "bf16");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(fcgi_classifier_choose(&c, wrong[i], strlen(wrong[i]), &err),
+                         FCGI_E_BAD_REQUEST);
+        assert_non_null(strstr(err.text, "(bf16, fp32)"));
+        assert_string_equal(fcgi_classifier_precision(&c), "bf16");
+    }
+    fcgi_classifier_close(&c);
+    open_it(&c); /* which binds the default only */
+    assert_int_equal(fcgi_classifier_choose(&c, "bf16", 4, &err), FCGI_E_BAD_REQUEST);
+    assert_non_null(strstr(err.text, "(fp32)"));
+    fcgi_classifier_close(&c);
+}
+
+/* A self-test that was stopped says nothing of the weights; one that failed does, for good. */
+static void proven_at_the_first_use(void **state)
+{
+    int layer = -1;
+    struct fcgi_follow follow = {.between = stop_at_layer_3, .ctx = &layer};
+    struct fcgi_span image = drawn(6, 0);
+    struct fcgi_classify_times times;
+    struct fcgi_classifier c;
+    struct fcgi_err err;
+
+    (void)state;
+    open_all(&c, "fp32");
+    struct fcgi_other *bf16 = &c.others.other[0];
+    fcgi_classifier_choose(&c, "bf16", 4, &err);
+    assert_int_equal(fcgi_classify_images(&c, &image, 1, &roomy, -1, &times, &follow, &err),
+                     FCGI_E_CANCELLED);
+    assert_int_equal(bf16->proof, FCGI_UNPROVEN);
+    bf16->model.weights[0].bias = bf16->model.weights[3].bias;
+    kn_plan_free(bf16->plan);
+    struct kn_options options = {.precision = "bf16", .max_batch = MAX_IMAGES, .beside = c.plan};
+    assert_int_equal(
+        kn_plan_new(&bf16->plan, &bf16->model.net, bf16->model.weights, &options, NULL), KN_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fcgi_classify_images(&c, &image, 1, &roomy, -1, &times, NULL, &err),
+                         FCGI_E_WORKER_FAILED);
+        assert_non_null(strstr(err.text, "precision bf16"));
+        assert_int_equal(bf16->proof, FCGI_REFUTED);
+    }
+    fcgi_classifier_close(&c);
+    free_span(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +375,9 @@ int main(void)
         cmocka_unit_test(best_first),
         cmocka_unit_test(sigmoid_where_the_recipe_says_so),
         cmocka_unit_test(not_opened),
+        cmocka_unit_test(any_precision_that_is_there),
+        cmocka_unit_test(precisions_that_are_not_there),
+        cmocka_unit_test(proven_at_the_first_use),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -294,7 +294,7 @@ static void whole_networks(void **state)
         assert_int_equal(t_params_pack(&params, &net, "bf16.n32"), 0);
         t_random(x, BATCH * N, 2, &seed);
         for (int e = N_ISAS - 1; e >= 0; e--) {
-            struct kn_options options = {isas[e], "bf16", BATCH, 4};
+            struct kn_options options = {isas[e], "bf16", BATCH, 4, NULL};
             struct kn_plan *plan;
             double worst = 0, largest = 0;
             if (engine_of(isas[e]) == NULL)
@@ -340,7 +340,7 @@ static void instruction_sets_agree_to_the_bit(void **state)
     assert_int_equal(t_params_pack(&params, &net, "bf16.n32"), 0);
     t_random(x, N, 2, &seed);
     for (int i = 0; i < 2; i++) {
-        struct kn_options options = {pair[i], "bf16", 1, 1};
+        struct kn_options options = {pair[i], "bf16", 1, 1, NULL};
         struct kn_plan *plan;
         assert_int_equal(kn_plan_new(&plan, &net, params.weights, &options, NULL), KN_OK);
         kn_run(plan, x, 1, found[i], NULL, NULL, NULL);

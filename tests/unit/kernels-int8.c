@@ -42,7 +42,7 @@ static void subject_free(struct subject *s)
 
 static struct kn_plan *plan_of(const struct subject *s, const char *isa, const char *precision)
 {
-    struct kn_options options = {isa, precision, BATCH, KN_MAX_THREADS};
+    struct kn_options options = {isa, precision, BATCH, KN_MAX_THREADS, NULL};
     int int8 = strcmp(precision, "int8") == 0;
     struct kn_plan *plan;
     struct kn_err err = {0};
@@ -242,7 +242,7 @@ static void the_rule(void **state)
 static void bad_numbers_are_refused(void **state)
 {
     static struct subject s;
-    struct kn_options options = {"ref", "int8", 1, 1};
+    struct kn_options options = {"ref", "int8", 1, 1, NULL};
     struct kn_plan *plan;
     struct kn_err err;
 

@@ -141,7 +141,7 @@ static void answer(struct fcgi_board_worker *page, enum fcgi_code code, int imag
     fcgi_scoreboard_begin(page, fcgi_scoreboard_now_ns());
     fcgi_scoreboard_count(page, code, stage_ns, ms * 1000000);
     if (code == FCGI_E_OK)
-        fcgi_scoreboard_images(page, images);
+        fcgi_scoreboard_images(page, FCGI_PRECISION_INT8, images);
 }
 
 static void assert_spent(int stats, const char *name, int64_t count, int64_t ns)

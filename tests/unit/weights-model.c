@@ -425,6 +425,43 @@ static void sections_of_later_versions_are_skipped(void **state)
     free(copy);
 }
 
+/* Two sections of one mapping; what lies beside is looked at when asked. */
+static void sections_beside_each_other(void **state)
+{
+    struct wt_err err = {.text = ""};
+    struct wt_model plain, panels, none;
+    struct t_memfd m;
+
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        t_memfd_new(&m, image, image_bytes);
+        t_must(wt_model_open(&plain, m.path, "f32.plain", &err), &err);
+        close(m.fd);
+        assert_true(wt_model_has(&plain, "f32.n16") && !wt_model_has(&plain, "bf16.n32"));
+        t_must(wt_model_beside(&panels, &plain, "f32.n16", &err), &err);
+        t_must(wt_model_check(&panels, &err), &err);
+        assert_string_equal(panels.layout, "f32.n16");
+        assert_string_equal(panels.sha256, plain.sha256);
+        assert_int_equal(wt_model_beside(&none, &plain, "bf16.n32", &err), WT_ESECTION);
+        assert_non_null(strstr(err.text, "--precision fp32,bf16"));
+        wt_model_close(first ? &panels : &plain);
+        struct wt_model *left = first ? &plain : &panels;
+        t_must(wt_model_check(left, &err), &err);
+        assert_string_equal(left->labels[0], "class 0");
+        wt_model_close(left);
+    }
+    uint8_t *copy = copy_image(0);
+    copy[image_bytes - 1] ^= 1;
+    t_memfd_new(&m, copy, image_bytes);
+    t_must(wt_model_open(&plain, m.path, "f32.plain", &err), &err);
+    t_must(wt_model_beside(&panels, &plain, "f32.n16", &err), &err);
+    assert_int_equal(wt_model_check(&panels, &err), WT_ECHECKSUM);
+    wt_model_close(&panels);
+    wt_model_close(&plain);
+    close(m.fd);
+    free(copy);
+}
+
 static void swapped_sections_are_refused(void **state)
 {
     size_t bytes;
@@ -476,6 +513,7 @@ int main(void)
         cmocka_unit_test(files_that_are_no_files),
         cmocka_unit_test(wrong_heads_say_what_is_wrong),
         cmocka_unit_test(sections_of_later_versions_are_skipped),
+        cmocka_unit_test(sections_beside_each_other),
         cmocka_unit_test(swapped_sections_are_refused),
         cmocka_unit_test(opening_leaves_no_descriptor),
     };
