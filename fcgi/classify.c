@@ -257,24 +257,36 @@ static void rank(struct fcgi_prediction *top, int *found, int k, int class_id, f
     top[at] = (struct fcgi_prediction){.class_id = class_id, .probability = p};
 }
 
-int fcgi_classify_top(struct fcgi_classifier *classifier, int i, int k, struct fcgi_prediction *top)
+const float *fcgi_classify_probabilities(struct fcgi_classifier *classifier, int i)
+{
+    int classes = classifier->model.net.classes;
+    const float *logits = classifier->logits + (size_t)i * (size_t)classes;
+
+    if (classifier->model.recipe.activation == WT_SIGMOID)
+        kn_sigmoid(logits, classes, classifier->probabilities);
+    else
+        kn_softmax(logits, classes, classifier->probabilities);
+    return classifier->probabilities;
+}
+
+int fcgi_classify_rank(const struct fcgi_classifier *classifier, const float *values, int k,
+                       struct fcgi_prediction *top)
 {
     const struct wt_model *model = &classifier->model;
-    const float *logits = classifier->logits + (size_t)i * (size_t)model->net.classes;
-    float *p = classifier->probabilities;
     int found = 0;
 
     if (k > model->net.classes)
         k = model->net.classes;
     if (k < 1)
         return 0;
-    if (model->recipe.activation == WT_SIGMOID)
-        kn_sigmoid(logits, model->net.classes, p);
-    else
-        kn_softmax(logits, model->net.classes, p);
     for (int c = 0; c < model->net.classes; c++)
-        rank(top, &found, k, c, p[c]);
+        rank(top, &found, k, c, values[c]);
     for (int r = 0; r < k; r++)
         top[r].label = model->labels[top[r].class_id];
     return k;
+}
+
+int fcgi_classify_top(struct fcgi_classifier *classifier, int i, int k, struct fcgi_prediction *top)
+{
+    return fcgi_classify_rank(classifier, fcgi_classify_probabilities(classifier, i), k, top);
 }

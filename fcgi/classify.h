@@ -81,8 +81,16 @@ int fcgi_classify_tensor(struct fcgi_classifier *classifier, const float *x, int
                          struct fcgi_classify_times *times, const struct fcgi_follow *follow,
                          struct fcgi_err *err);
 
-/* The k most probable classes of image i of the last run, best first, ties by lower class id;
- * softmax or sigmoid as the recipe says. k is lowered to the class count. Returns k. */
+/* Softmax or sigmoid, as the recipe says, of image i of the last run: [classes], until the next
+ * call. */
+const float *fcgi_classify_probabilities(struct fcgi_classifier *classifier, int i);
+
+/* The k classes with the highest values, best first, ties by lower class id. values: [classes];
+ * they become the predictions' probability. k is lowered to the class count. Returns k. */
+int fcgi_classify_rank(const struct fcgi_classifier *classifier, const float *values, int k,
+                       struct fcgi_prediction *top);
+
+/* The k most probable classes of image i of the last run: both of the above. */
 int fcgi_classify_top(struct fcgi_classifier *classifier, int i, int k,
                       struct fcgi_prediction *top);
 

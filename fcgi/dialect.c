@@ -5,6 +5,8 @@
 
 static const struct fcgi_dialect dialects[] = {
     {"/predict", "POST", fcgi_predict},
+    {"/v2/models/resnet50/infer", "POST", fcgi_oip},
+    {"/v2/models/resnet50/versions/1/infer", "POST", fcgi_oip},
 };
 
 const struct fcgi_dialect *fcgi_dialect_find(const char *path)

@@ -9,15 +9,20 @@
 #include "fcgi/classify.h"
 #include "fcgi/request.h"
 #include "fcgi/response.h"
+#include "weights/json.h"
 
 /* What every prediction of a worker shares. */
 struct fcgi_predictor {
     struct fcgi_classifier *classifier;
     struct fcgi_image_limits limits;
-    int exif;                    /* enum wt_exif, or -1 for the recipe's */
-    int max_images;              /* RESNET_MAX_IMAGES */
-    struct fcgi_prediction *top; /* [classes], scratch */
+    int exif;       /* enum wt_exif, or -1 for the recipe's */
+    int max_images; /* RESNET_MAX_IMAGES */
     struct fcgi_follow follow;
+
+    /* of the request that is being answered; they keep their memory */
+    struct fcgi_prediction *top; /* [classes] */
+    struct wt_json json;
+    struct fcgi_buffer scratch;
 };
 
 /* One request. Whoever calls sets all but what a handler finds out. */
@@ -66,5 +71,6 @@ int fcgi_dialect_classify(struct fcgi_call *call, const struct fcgi_span *images
 /* ---- the handlers --------------------------------------------------------------------------- */
 
 int fcgi_predict(struct fcgi_call *call); /* predict.c */
+int fcgi_oip(struct fcgi_call *call);     /* oip.c */
 
 #endif

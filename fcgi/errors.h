@@ -18,6 +18,7 @@
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type")                                       \
     X(IMAGE_UNDECODABLE, 422, "image_undecodable")                                                 \
     X(TENSOR_SHAPE_MISMATCH, 422, "tensor_shape_mismatch")                                         \
+    X(TENSOR_NOT_FINITE, 422, "tensor_not_finite")                                                 \
     X(INPUT_QUARANTINED, 422, "input_quarantined")                                                 \
     X(TOO_MANY_REQUESTS, 429, "too_many_requests")                                                 \
     X(CANCELLED, 499, "cancelled")                                                                 \

@@ -16,11 +16,10 @@ static size_t plain_length(const char *s, size_t n)
     return at;
 }
 
-void fcgi_json_string(struct fcgi_buffer *buffer, const char *text)
+void fcgi_json_text(struct fcgi_buffer *buffer, const char *text)
 {
     size_t left = strlen(text);
 
-    fcgi_buffer_text(buffer, "\"");
     while (left) {
         size_t n = plain_length(text, left);
         fcgi_buffer_add(buffer, text, n);
@@ -37,5 +36,11 @@ void fcgi_json_string(struct fcgi_buffer *buffer, const char *text)
         text++;
         left--;
     }
+}
+
+void fcgi_json_string(struct fcgi_buffer *buffer, const char *text)
+{
+    fcgi_buffer_text(buffer, "\"");
+    fcgi_json_text(buffer, text);
     fcgi_buffer_text(buffer, "\"");
 }

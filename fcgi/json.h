@@ -8,6 +8,7 @@
 
 /* With quotes; escapes what must be; a byte that is not part of valid UTF-8 becomes U+FFFD. */
 void fcgi_json_string(struct fcgi_buffer *buffer, const char *text);
+void fcgi_json_text(struct fcgi_buffer *buffer, const char *text); /* the same without quotes */
 
 /* json_float.c: the fewest digits that, rounded correctly, read back as this very float; null for
  * NaN and infinities. */

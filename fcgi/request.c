@@ -167,6 +167,7 @@ int fcgi_request_parse(struct fcgi_request *request, char **envp,
     request->content_type = param(envp, "CONTENT_TYPE");
     request->content_encoding = param(envp, "HTTP_CONTENT_ENCODING");
     request->traceparent = find_trace(envp);
+    request->inference_header_length = param(envp, "HTTP_INFERENCE_HEADER_CONTENT_LENGTH");
     request->content_length = -1;
     find_path(request, envp);
     find_ids(request, envp, context->own_id);

@@ -12,8 +12,9 @@ enum { FCGI_REQUEST_MAX_ID = 128 };
 /* Pointers are into the parameters, which live as long as the request; never NULL. */
 struct fcgi_request {
     const char *method, *path, *query, *content_type, *content_encoding;
-    int64_t content_length; /* -1: not said */
-    char path_copy[1024];   /* where path points when a query had to be cut off */
+    const char *inference_header_length; /* as sent; "": none */
+    int64_t content_length;              /* -1: not said */
+    char path_copy[1024];                /* where path points when a query had to be cut off */
     char id[FCGI_REQUEST_MAX_ID + 1];
     const char *traceparent; /* W3C Trace Context; "" unless well-formed */
     char nginx_id[33];       /* empty without nginx */

@@ -234,6 +234,8 @@ void fcgi_worker_close(struct fcgi_worker *worker)
     fcgi_memory_close(&worker->memory);
     fcgi_response_free(&worker->response);
     fcgi_input_close(&worker->input);
+    fcgi_buffer_free(&worker->predictor.scratch);
+    wt_json_free(&worker->predictor.json);
     free(worker->predictor.top);
     fcgi_classifier_close(&worker->classifier);
     fcgi_crew_unmap(worker->crew);

@@ -1,12 +1,18 @@
 #!/usr/bin/env python3
 """The Open Inference Protocol through nginx, by a client that knows nothing but the protocol."""
 
+import os
+import struct
+import subprocess
+import tempfile
 import time
 
 import draw
 import kserve_client
 import tap
-from service import Service
+import web
+from kserve_client import Input, Output
+from service import Service, clean_environment, program
 
 MODEL = "resnet50"
 ERROR_KEYS = ["success", "error", "code", "request_id"]
@@ -106,12 +112,171 @@ def stats(service, client):
     tap.equal(client.stats()["model_stats"][0]["name"], MODEL, "stats: of all models")
 
 
+# ---- inference -----------------------------------------------------------------------------------
+
+
+def image(*pictures):
+    return Input("image", [len(pictures)], "BYTES").binary(list(pictures))
+
+
+def photographs(service, client):
+    """One answer, whatever it travels as, and the one that /predict gives."""
+    pictures = [draw.jpeg(seed=seed) for seed in (1, 2, 3)]
+    body, kind = web.multipart([("file", f"{i}.jpg", None, p) for i, p in enumerate(pictures)])
+    predicted = service.post(body, {"Content-Type": kind}, "/predict?top_k=1000").json()["results"]
+    first = client.infer(MODEL, [image(*pictures)], request_id="my id \u00e4")
+    tap.equal(first.header["id"], "my id \u00e4", "image: the id comes back")
+    tap.equal((first.header["model_name"], first.header["model_version"]), (MODEL, "1"), "image: model")
+    names = [o["name"] for o in first.header["outputs"]]
+    tap.equal(names, ["probabilities", "logits", "features", "classification"], "image: all outputs")
+    features = client.model(MODEL)["outputs"][2]["shape"][1]
+    shapes = {o["name"]: o["shape"] for o in first.header["outputs"]}
+    expected = {"probabilities": [3, 1000], "logits": [3, 1000], "features": [3, features],
+                "classification": [3, 5]}  # fmt: skip
+    tap.equal(shapes, expected, "image: shapes")
+    tap.equal(first.headers["content-type"], "application/json", "image: JSON where nothing is said")
+
+    probabilities = first.values("probabilities")
+    for i, result in enumerate(predicted):
+        same = {p["class_id"]: p["probability"] for p in result["predictions"]}
+        found = dict(enumerate(probabilities[1000 * i : 1000 * i + 1000]))
+        tap.equal(found, same, f"image {i}: the probabilities of /predict, to the last digit")
+        best = [f"{p['probability']:.9g}:{p['class_id']}:{p['label']}" for p in result["predictions"][:5]]
+        found = [reread(c) for c in first.values("classification")[5 * i : 5 * i + 5]]
+        tap.equal(found, [reread(c) for c in best], f"image {i}: and its top five")
+
+    flat = Input("image", [3], "BYTES").data(pictures)
+    nested = Input("image", [3, 1], "BYTES").data([[p] for p in pictures])
+    for name, tensor in (("base64", flat), ("base64, nested", nested)):
+        again = client.infer(MODEL, [tensor])
+        tap.equal(again.header["outputs"], first.header["outputs"], f"image as {name}: the same answer")
+    binary = client.infer(MODEL, [image(*pictures)], parameters={"binary_data_output": True})
+    tap.equal(binary.headers["content-type"], "application/octet-stream", "binary: Content-Type")
+    for name in names:
+        tap.equal([as_float(v) for v in binary.values(name)], [as_float(v) for v in first.values(name)],
+                  f"binary {name}: the same values")  # fmt: skip
+    mixed = [Output("logits", binary=True), Output("classification", classes=2)]
+    mixed = client.infer(MODEL, [image(pictures[0])], mixed, version="1")
+    tap.equal([o["name"] for o in mixed.header["outputs"]], ["logits", "classification"],
+              "outputs: those that were asked for, in that order")  # fmt: skip
+    tap.equal(mixed.output("classification")["shape"], [1, 2], "outputs: so many classes")
+    logits = [as_float(v) for v in first.values("logits")[:1000]]
+    tap.equal(mixed.values("logits"), logits, "outputs: one picture as three, to the bit")
+
+
+def as_float(value):
+    """What a float's shortest decimal stands for."""
+    return struct.unpack("<f", struct.pack("<f", value))[0] if isinstance(value, float | int) else value
+
+
+def reread(text):
+    value, class_id, label = text.split(":", 2)
+    return as_float(float(value)), int(class_id), label
+
+
+def tensors(service, client):
+    """What preprocessing makes of a photograph, sent instead of it."""
+    picture = draw.jpeg(seed=4)
+    path, dump = (os.path.join(service.directory, name) for name in ("a.jpg", "a.npy"))
+    with open(path, "wb") as file:
+        file.write(picture)
+    command = [program("resnet-classify"), "-m", service.model, "--dump-tensor", dump, path]
+    subprocess.run(command, check=True, env=clean_environment(), stdout=subprocess.DEVNULL, timeout=60)
+    with open(dump, "rb") as file:
+        raw = file.read()[-3 * 224 * 224 * 4 :]
+    expected = client.infer(MODEL, [image(picture)]).header["outputs"]
+    shape = [1, 3, 224, 224]
+    found = client.infer(MODEL, [Input("input", shape, "FP32").raw_bytes(raw)])
+    tap.equal(found.header["outputs"], expected, "input: as the photograph, to the bit")
+    values = list(struct.unpack(f"<{len(raw) // 4}f", raw))
+    found = client.infer(MODEL, [Input("input", shape, "FP32").data(values)])
+    tap.equal(found.header["outputs"], expected, "input: as numbers, flat")
+    rows = [values[i : i + 224] for i in range(0, len(values), 224)]
+    nested = [[rows[c * 224 : c * 224 + 224] for c in range(3)]]
+    found = client.infer(MODEL, [Input("input", shape, "FP32").data(nested)])
+    tap.equal(found.header["outputs"], expected, "input: as numbers, nested")
+    both = client.infer(MODEL, [Input("input", [4, 3, 224, 224], "FP32").raw_bytes(raw * 4)],
+                        [Output("logits", binary=True)])  # fmt: skip
+    tap.equal(both.raw["logits"], both.raw["logits"][:4000] * 4, "input: four rows, four times the same")
+    timing = found.headers["server-timing"]
+    tap.ok("decode;dur=0.000" not in timing, "input: reading the numbers counts as decoding", timing)
+
+
+def raw_infer(client, body, headers=None):
+    return refused(client, "POST", "/v2/models/resnet50/infer", body, headers)[:3]
+
+
+def infer_refused(client, inputs, **more):
+    body, headers = kserve_client.compose(inputs, **more)
+    return raw_infer(client, body, headers)
+
+
+def bad_requests(service, client):
+    jpeg, shape = draw.jpeg(), [1, 3, 224, 224]
+    floats = Input("input", shape, "FP32").raw_bytes
+    nan = struct.pack("<f", float("nan")) + b"\0" * (3 * 224 * 224 * 4 - 4)
+    good = image(jpeg)
+    cases = [
+        ("a photograph as it is", raw_infer(client, jpeg), 400, "bad_json", "POST /predict"),
+        ("nothing", raw_infer(client, b""), 400, "bad_request", "empty"),
+        ("deep JSON", raw_infer(client, b"[" * 10000), 400, "bad_json", "inputs"),
+        ("deep inside", raw_infer(client, b'{"inputs":' + b"[" * 10000), 400, "bad_json", "deeper"),
+        ("gzip", raw_infer(client, b"{}", {"Content-Encoding": "gzip"}), 415, "unsupported_media_type", ""),
+        ("no base64", infer_refused(client, [Input("image", [1], "BYTES").data(["?"])]), 400, "bad_base64", ""),
+        ("no JPEG", infer_refused(client, [image(b"GIF89a")]), 415, "unsupported_media_type", ""),
+        ("half a JPEG", infer_refused(client, [image(jpeg, jpeg[:600])]), 422, "image_undecodable", "2 of 2"),
+        ("five pictures", infer_refused(client, [image(*[jpeg] * 5)]), 413, "too_many_images", "4"),
+        ("another shape", infer_refused(client, [Input("input", [1, 224, 224, 3], "FP32").data([0.5])]),
+         422, "tensor_shape_mismatch", "[n,3,224,224]"),
+        ("another datatype", infer_refused(client, [Input("input", shape, "UINT8").data([1])]),
+         422, "tensor_shape_mismatch", "FP32"),
+        ("too few bytes", infer_refused(client, [floats(b"\0" * 8)]), 422, "tensor_shape_mismatch", "602112"),
+        ("too few numbers", infer_refused(client, [Input("input", shape, "FP32").data([1.5] * 9)]),
+         422, "tensor_shape_mismatch", "150528"),
+        ("NaN", infer_refused(client, [floats(nan)]), 422, "tensor_not_finite", "element 0"),
+        ("another precision", infer_refused(client, [good], parameters={"precision": "fp7"}),
+         400, "bad_request", "precision"),
+        ("another output", infer_refused(client, [good], outputs=[Output("nothing")]), 400, "bad_request", "logits"),
+        ("two inputs", infer_refused(client, [good, good]), 400, "bad_request", "one tensor"),
+        ("a length too long", raw_infer(client, b"{}", {kserve_client.LENGTH_HEADER: "3"}), 400, "bad_request", ""),
+    ]  # fmt: skip
+    for name, (found, code, sentence), status, expected, word in cases:
+        tap.equal((found, code), (status, expected), f"{name}: {status} {expected}")
+        tap.ok(word in sentence, f"{name}: the sentence names {word!r}", sentence)
+    tap.equal(client.infer(MODEL, [good]).output("logits")["shape"], [1, 1000], "and a good one goes on")
+
+
+def precisions():
+    """A request chooses one that the model has, for photographs and tensors alike."""
+    with tempfile.TemporaryDirectory(prefix="resnet-t.") as directory:
+        path = os.path.join(directory, "both.rnm")
+        command = [program("resnet-pack"), "random", "--seed", "1", "--width", "1/8",
+                   "--precision", "fp32,bf16", "-o", path]  # fmt: skip
+        subprocess.run(command, check=True, env=clean_environment(), timeout=120)
+        with Service(workers=1, model=path) as service:
+            with kserve_client.Client("127.0.0.1", service.port) as client:
+                tensor = Input("input", [1, 3, 224, 224], "FP32").raw_bytes(b"\0\0\0\x3f" * 3 * 224 * 224)
+                for inputs in ([image(draw.jpeg())], [tensor]):
+                    name, logits = inputs[0].tensor["name"], {}
+                    for wanted in ("bf16", "fp32", None):
+                        parameters = {"precision": wanted} if wanted else None
+                        result = client.infer(MODEL, inputs, parameters=parameters)
+                        found = (result.header["parameters"]["precision"], result.headers["x-precision"])
+                        tap.equal(found, (wanted or "fp32",) * 2, f"{name}: {wanted} is what it says")
+                        logits[wanted] = result.values("logits")
+                    tap.equal(logits[None], logits["fp32"], f"{name}: fp32 where nothing is said")
+                    tap.ok(logits["bf16"] != logits["fp32"], f"{name}: bf16 is another one")
+
+
 def everything():
     with Service(workers=2, RESNET_MAX_IMAGES=4) as service:
+        before = service.workers()
         with kserve_client.Client("127.0.0.1", service.port) as client:
             for test in (server, model, repository, paths):
                 test(client)
-            stats(service, client)
+            for test in (stats, photographs, tensors, bad_requests):
+                test(service, client)
+        tap.equal(service.workers(), before, "the same workers are still there")
 
 
-tap.run(everything)
+tap.run(everything, precisions)
