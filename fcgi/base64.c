@@ -67,12 +67,21 @@ static int decode_tail(const char *text, size_t n, size_t padding, uint8_t *out,
     return FCGI_E_OK;
 }
 
+/* No whole groups. Where something does not belong, that is why; else the padding is missing. */
+static int refuse_length(const char *text, size_t n, struct fcgi_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!values[(uint8_t)text[i]] && text[i] != '=')
+            return refuse(text, i, err);
+    return fcgi_fail(err, FCGI_E_BAD_BASE64,
+                     "base64: %zu characters; expected a multiple of 4, padded with '='", n);
+}
+
 int fcgi_base64_decode(const char *text, size_t n, uint8_t *out, size_t *n_out,
                        struct fcgi_err *err)
 {
     if (n % 4)
-        return fcgi_fail(err, FCGI_E_BAD_BASE64,
-                         "base64: %zu characters; expected a multiple of 4, padded with '='", n);
+        return refuse_length(text, n, err);
     size_t padding = n && text[n - 1] == '=' ? 1 + (text[n - 2] == '=') : 0;
     size_t n_whole = n - (padding ? 4 : 0);
     uint8_t *to = out;

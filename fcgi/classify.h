@@ -18,7 +18,7 @@ struct fcgi_classifier {
     uint8_t *crop;   /* [max_images, crop, crop, 3] */
     float *logits;   /* [max_images, classes] */
     float *features; /* [max_images, features] */
-    float *probabilities; /* [classes], scratch of fcgi_classify_top() */
+    float *probabilities; /* [classes], scratch of fcgi_classify_probabilities() */
 };
 
 struct fcgi_classifier_options {

@@ -2,33 +2,27 @@
 #include "fcgi/dialect.h"
 
 #include <string.h>
+#include <strings.h>
 
-static const struct fcgi_dialect dialects[] = {
-    {"/predict", "POST", fcgi_predict},
-    {"/v2/models/resnet50/infer", "POST", fcgi_oip},
-    {"/v2/models/resnet50/versions/1/infer", "POST", fcgi_oip},
+#include "fcgi/scoreboard.h"
+
+enum { DEFAULT_TOP_K = 5 };
+
+static const struct {
+    const char *path;
+    fcgi_dialect_fn *handler;
+} dialects[] = {
+#define X(handler, path, methods, example) {path, handler},
+    FCGI_USAGES(X)
+#undef X
 };
 
-const struct fcgi_dialect *fcgi_dialect_find(const char *path)
+fcgi_dialect_fn *fcgi_dialect_find(const char *path)
 {
     for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++)
         if (!strcmp(dialects[i].path, path))
-            return &dialects[i];
+            return dialects[i].handler;
     return NULL;
-}
-
-int fcgi_dialect_allows(const struct fcgi_dialect *dialect, const char *method)
-{
-    const char *at = dialect->methods;
-    size_t n = strlen(method);
-
-    for (; *at; at += strspn(at, ", ")) {
-        size_t listed = strcspn(at, ", ");
-        if (listed == n && !memcmp(at, method, n))
-            return 1;
-        at += listed;
-    }
-    return 0;
 }
 
 /* ---- for handlers --------------------------------------------------------------------------- */
@@ -60,27 +54,69 @@ static int is_name(const struct fcgi_request_pair *pair, const char *name)
 }
 
 /* What is not known is refused: `topk=3` ignored in silence would be a wrong answer. */
-int fcgi_dialect_query(struct fcgi_call *call, int *top_k)
+static int read_query(const struct fcgi_request *request, struct fcgi_body *body,
+                      struct fcgi_err *err)
 {
-    const struct fcgi_predictor *predictor = call->predictor;
-    const char *query = call->request->query;
+    const char *query = request->query;
     struct fcgi_request_pair pair;
 
     while (fcgi_request_query(&query, &pair)) {
-        int64_t number = -1;
         if (is_name(&pair, "top_k")) {
-            fcgi_request_number(pair.value, pair.value_n, INT32_MAX, &number);
-            if (fcgi_dialect_top_k(predictor, number, call->err))
-                return call->err->code;
-            *top_k = (int)number;
-        } else if (!is_name(&pair, "precision")) {
-            return fcgi_fail(call->err, FCGI_E_BAD_REQUEST,
-                             "unknown query parameter; %s knows top_k and precision",
-                             call->request->path);
-        } else if (fcgi_dialect_precision(predictor, pair.value, pair.value_n, call->err)) {
-            return call->err->code;
+            body->top_k = fcgi_body_top_k(pair.value, pair.value_n);
+        } else if (is_name(&pair, "precision")) {
+            body->precision = (struct fcgi_span){(const uint8_t *)pair.value, pair.value_n};
+        } else {
+            return fcgi_fail(err, FCGI_E_BAD_REQUEST,
+                             "unknown query parameter; %.64s knows top_k and precision",
+                             request->path);
         }
     }
+    return FCGI_E_OK;
+}
+
+int fcgi_dialect_open(struct fcgi_call *call, struct fcgi_body *body)
+{
+    const struct fcgi_request *request = call->request;
+    const struct fcgi_usage *usage = fcgi_usage_find(request->path);
+    const char *encoding = request->content_encoding;
+
+    memset(body, 0, sizeof *body);
+    if (*encoding && strcasecmp(encoding, "identity"))
+        return fcgi_fail(call->err, FCGI_E_UNSUPPORTED_MEDIA_TYPE,
+                         "Content-Encoding: expected none, found \"%.32s\"; send the body "
+                         "uncompressed (a photograph is compressed already)",
+                         encoding);
+    if (!call->body_n)
+        return fcgi_fail(call->err, FCGI_E_BAD_REQUEST,
+                         "the body is empty; expected for example %s",
+                         usage ? usage->example : FCGI_USAGE_PREDICT);
+    return read_query(request, body, call->err);
+}
+
+int fcgi_dialect_read(struct fcgi_call *call, struct fcgi_body *body, fcgi_body_fn *read)
+{
+    struct fcgi_predictor *predictor = call->predictor;
+    int classes = fcgi_dialect_classes(predictor);
+    uint64_t start_ns = fcgi_scoreboard_now_ns();
+    const struct fcgi_body_source source = {
+        .content_type = call->request->content_type,
+        .bytes = call->body,
+        .n = call->body_n,
+        .max_images = predictor->max_images,
+        .json = &predictor->json,
+    };
+
+    if (fcgi_dialect_open(call, body) || read(body, &source, call->err))
+        return call->err->code;
+    call->read_ns = (int64_t)(fcgi_scoreboard_now_ns() - start_ns);
+    if (!body->top_k)
+        body->top_k = DEFAULT_TOP_K < classes ? DEFAULT_TOP_K : classes;
+    if (fcgi_dialect_top_k(predictor, body->top_k, call->err))
+        return call->err->code;
+    if (body->precision.bytes &&
+        fcgi_dialect_precision(predictor, (const char *)body->precision.bytes, body->precision.n,
+                               call->err))
+        return call->err->code;
     return FCGI_E_OK;
 }
 
@@ -89,6 +125,8 @@ int fcgi_dialect_classify(struct fcgi_call *call, const struct fcgi_span *images
     struct fcgi_predictor *predictor = call->predictor;
 
     call->n_images = n;
-    return fcgi_classify_images(predictor->classifier, images, n, &predictor->limits,
-                                predictor->exif, &call->times, &predictor->follow, call->err);
+    int code = fcgi_classify_images(predictor->classifier, images, n, &predictor->limits,
+                                    predictor->exif, &call->times, &predictor->follow, call->err);
+    call->times.decode_ns += call->read_ns;
+    return code;
 }

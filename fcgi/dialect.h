@@ -9,6 +9,7 @@
 #include "fcgi/classify.h"
 #include "fcgi/request.h"
 #include "fcgi/response.h"
+#include "fcgi/usage.h"
 #include "weights/json.h"
 
 /* What every prediction of a worker shares. */
@@ -35,22 +36,16 @@ struct fcgi_call {
     struct fcgi_err *err;
 
     /* found out */
-    int n_images; /* 0 until they are about to be classified */
+    int64_t read_ns; /* the time that reading the body took */
+    int n_images;    /* 0 until they are about to be classified */
     struct fcgi_classify_times times;
 };
 
 /* Returns FCGI_E_OK or err->code. */
 typedef int fcgi_dialect_fn(struct fcgi_call *call);
 
-struct fcgi_dialect {
-    const char *path;
-    const char *methods; /* as Allow lists them */
-    fcgi_dialect_fn *answer;
-};
-
-/* The dialect at this path; NULL: none. */
-const struct fcgi_dialect *fcgi_dialect_find(const char *path);
-int fcgi_dialect_allows(const struct fcgi_dialect *dialect, const char *method);
+/* The handler of a path of usage.h; NULL: no such path. */
+fcgi_dialect_fn *fcgi_dialect_find(const char *path);
 
 /* ---- for handlers --------------------------------------------------------------------------- */
 
@@ -62,15 +57,22 @@ int fcgi_dialect_top_k(const struct fcgi_predictor *predictor, int64_t top_k, st
 int fcgi_dialect_precision(const struct fcgi_predictor *predictor, const char *name, size_t n,
                            struct fcgi_err *err);
 
-/* The query's `top_k` into *top_k, and its `precision`; anything else is refused. */
-int fcgi_dialect_query(struct fcgi_call *call, int *top_k);
+/* What a body of any dialect has to fulfil, and the query's `top_k` and `precision`, if there are
+ * any, into body. Errors: BAD_REQUEST (empty; any other query), UNSUPPORTED_MEDIA_TYPE (encoded).
+ */
+int fcgi_dialect_open(struct fcgi_call *call, struct fcgi_body *body);
+
+/* That, and then the body by `read`, and both checked. body->top_k is set afterwards: five, or as
+ * many as there are classes, where the client does not say. */
+int fcgi_dialect_read(struct fcgi_call *call, struct fcgi_body *body, fcgi_body_fn *read);
 
 /* images: [n], 1 <= n <= max_images -> the classifier's logits and features. */
 int fcgi_dialect_classify(struct fcgi_call *call, const struct fcgi_span *images, int n);
 
-/* ---- the handlers --------------------------------------------------------------------------- */
+/* ---- the handlers: predict.c, torchserve.c, tfserving.c, oip.c ------------------------------- */
 
-int fcgi_predict(struct fcgi_call *call); /* predict.c */
-int fcgi_oip(struct fcgi_call *call);     /* oip.c */
+#define X(handler, path, methods, example) fcgi_dialect_fn handler;
+FCGI_USAGES(X)
+#undef X
 
 #endif

@@ -41,6 +41,13 @@ static const struct signature *find_signature(const uint8_t *bytes, size_t n)
     return NULL;
 }
 
+const char *fcgi_image_kind(const uint8_t *bytes, size_t n)
+{
+    const struct signature *s = find_signature(bytes, n);
+
+    return s != NULL ? s->name : NULL;
+}
+
 static int refuse_format(const uint8_t *bytes, size_t n, const struct signature *s,
                          struct fcgi_err *err)
 {

@@ -35,6 +35,10 @@ struct fcgi_image_timing {
  * decode then fails with the code that the callback left in err), 1 to go on. NULL: no ticks. */
 typedef int fcgi_tick_fn(void *ctx, struct fcgi_err *err);
 
+/* What the first bytes are known as: "a JPEG", "a GIF" ..., whether it can be decoded or not; NULL:
+ * nothing that is known. */
+const char *fcgi_image_kind(const uint8_t *bytes, size_t n);
+
 /* Reads the header only. Errors: UNSUPPORTED_MEDIA_TYPE (by the first bytes), IMAGE_UNDECODABLE. */
 int fcgi_image_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
                      struct fcgi_err *err);

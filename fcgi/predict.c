@@ -3,8 +3,6 @@
 #include "fcgi/json.h"
 #include "fcgi/version.h"
 
-enum { DEFAULT_TOP_K = 5 };
-
 static void write_predictions(struct fcgi_predictor *predictor, int image, int top_k,
                               struct fcgi_buffer *json)
 {
@@ -47,27 +45,12 @@ static void write_answer(struct fcgi_predictor *predictor, const struct fcgi_req
 
 int fcgi_predict(struct fcgi_call *call)
 {
-    struct fcgi_predictor *predictor = call->predictor;
-    const struct fcgi_request *request = call->request;
-    int classes = fcgi_dialect_classes(predictor);
-    int top_k = DEFAULT_TOP_K < classes ? DEFAULT_TOP_K : classes;
     struct fcgi_body body;
 
-    if (fcgi_dialect_query(call, &top_k) ||
-        fcgi_body_parse(&body, request->content_type, request->content_encoding, call->body,
-                        call->body_n, predictor->max_images, call->err))
+    if (fcgi_dialect_read(call, &body, fcgi_body_predict) ||
+        fcgi_dialect_classify(call, body.images, body.n_images))
         return call->err->code;
-    if (body.top_k) {
-        if (fcgi_dialect_top_k(predictor, body.top_k, call->err))
-            return call->err->code;
-        top_k = body.top_k;
-    }
-    if (body.precision.bytes &&
-        fcgi_dialect_precision(predictor, (const char *)body.precision.bytes, body.precision.n,
-                               call->err))
-        return call->err->code;
-    if (fcgi_dialect_classify(call, body.images, body.n_images))
-        return call->err->code;
-    write_answer(predictor, request, body.n_images, top_k, &call->response->body);
+    write_answer(call->predictor, call->request, body.n_images, (int)body.top_k,
+                 &call->response->body);
     return FCGI_E_OK;
 }

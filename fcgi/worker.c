@@ -347,7 +347,7 @@ static void note_precision(struct fcgi_worker *worker)
     wt_digest_logits_hex(&digest, job->digest);
 }
 
-static void classify(struct fcgi_worker *worker, const struct fcgi_dialect *dialect)
+static void classify(struct fcgi_worker *worker, fcgi_dialect_fn *answer)
 {
     struct fcgi_job *job = &worker->job;
     struct fcgi_err err = {.code = FCGI_E_OK};
@@ -364,7 +364,7 @@ static void classify(struct fcgi_worker *worker, const struct fcgi_dialect *dial
     fcgi_scoreboard_stage(worker->board, FCGI_STAGE_DECODE);
     fcgi_faults_at("decode");
     fcgi_classifier_choose(&worker->classifier, NULL, 0, NULL);
-    dialect->answer(&call);
+    answer(&call);
     /* a run that was stopped knows that, but not why: follow.c left the reason */
     if (err.code && job->err.code == FCGI_E_OK)
         job->err = err;
@@ -389,10 +389,14 @@ static void answer_health(struct fcgi_worker *worker)
                        worker->config->precision);
 }
 
-static void refuse_method(struct fcgi_worker *worker, const char *path, const char *allowed)
+static void refuse_method(struct fcgi_worker *worker, const char *allowed, const char *example)
 {
+    const struct fcgi_request *request = &worker->job.request;
+
     fcgi_response_header(&worker->response, "Allow", allowed);
-    fcgi_fail(&worker->job.err, FCGI_E_METHOD_NOT_ALLOWED, "%s is for %s", path, allowed);
+    fcgi_fail(&worker->job.err, FCGI_E_METHOD_NOT_ALLOWED,
+              "%.15s is not allowed at %.64s; expected %s, for example %s", request->method,
+              request->path, allowed, example);
 }
 
 static int is_health(const char *path)
@@ -404,18 +408,18 @@ static int is_health(const char *path)
 static void route(struct fcgi_worker *worker)
 {
     const struct fcgi_request *request = &worker->job.request;
-    const struct fcgi_dialect *dialect = fcgi_dialect_find(request->path);
+    const struct fcgi_usage *usage = fcgi_usage_find(request->path);
 
-    if (dialect) {
-        if (fcgi_dialect_allows(dialect, request->method))
-            classify(worker, dialect);
+    if (usage) {
+        if (fcgi_usage_allows(usage, request->method))
+            classify(worker, fcgi_dialect_find(request->path));
         else
-            refuse_method(worker, dialect->path, dialect->methods);
+            refuse_method(worker, usage->methods, usage->example);
     } else if (worker->alone && is_health(request->path)) {
         if (!strcmp(request->method, "GET") || !strcmp(request->method, "HEAD"))
             answer_health(worker);
         else
-            refuse_method(worker, "/health", "GET, HEAD");
+            refuse_method(worker, "GET, HEAD", "curl http://HOST/health");
     } else {
         fcgi_fail(&worker->job.err, FCGI_E_NOT_FOUND, "nothing is here; try POST /predict");
     }

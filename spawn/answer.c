@@ -6,6 +6,7 @@
 #include "fcgi/log.h"
 #include "fcgi/records.h"
 #include "fcgi/trace.h"
+#include "fcgi/usage.h"
 #include "spawn/answer.h"
 
 typedef void answer_fn(const struct spawn_scene *scene, const struct spawn_request *request,
@@ -13,7 +14,7 @@ typedef void answer_fn(const struct spawn_scene *scene, const struct spawn_reque
 
 static const struct route {
     const char *path;
-    answer_fn *fill; /* NULL: belongs to the workers, by POST */
+    answer_fn *fill;
     bool needs_loop;
     bool internal; /* only there for the second listener */
     bool posted;   /* asked for by POST, and yet not the workers' */
@@ -24,7 +25,12 @@ static const struct route {
     {.path = "/health/startup", .fill = spawn_health_startup},
     {.path = "/status", .fill = spawn_status},
     {.path = "/metrics", .fill = spawn_metrics, .internal = true},
-    {.path = "/predict"},
+    {.path = "/ping", .fill = spawn_torchserve_ping},
+
+    {.path = "/v1/models/resnet50", .fill = spawn_tfserving_status},
+    {.path = "/v1/models/resnet50/metadata", .fill = spawn_tfserving_metadata},
+    {.path = "/v1/models/resnet50/versions/1", .fill = spawn_tfserving_status},
+    {.path = "/v1/models/resnet50/versions/1/metadata", .fill = spawn_tfserving_metadata},
 
     {.path = "/v2", .fill = spawn_oip_server},
     {.path = "/v2/health/live", .fill = spawn_oip_live, .needs_loop = true},
@@ -34,12 +40,10 @@ static const struct route {
     {.path = "/v2/models/resnet50/ready", .fill = spawn_oip_model_ready},
     {.path = "/v2/models/resnet50/config", .fill = spawn_oip_config},
     {.path = "/v2/models/resnet50/stats", .fill = spawn_oip_stats},
-    {.path = "/v2/models/resnet50/infer"},
     {.path = "/v2/models/resnet50/versions/1", .fill = spawn_oip_model},
     {.path = "/v2/models/resnet50/versions/1/ready", .fill = spawn_oip_model_ready},
     {.path = "/v2/models/resnet50/versions/1/config", .fill = spawn_oip_config},
     {.path = "/v2/models/resnet50/versions/1/stats", .fill = spawn_oip_stats},
-    {.path = "/v2/models/resnet50/versions/1/infer"},
     {.path = "/v2/repository/index", .fill = spawn_oip_repository, .posted = true},
 };
 
@@ -58,8 +62,6 @@ static const struct route *find_route(const struct spawn_params *params)
 
 static bool is_answered(const struct route *route, const char *method)
 {
-    if (!route->fill)
-        return false;
     if (route->posted)
         return !strcmp(method, "POST");
     return !strcmp(method, "GET") || !strcmp(method, "HEAD");
@@ -175,6 +177,8 @@ static void refuse_path(const struct spawn_request *request, struct spawn_answer
     const char *hint = spawn_oip_hint(request->path);
     char sentence[384];
 
+    hint = hint ? hint : spawn_tfserving_hint(request->path);
+    hint = hint ? hint : spawn_torchserve_hint(request->path);
     snprintf(sentence, sizeof sentence, "There is nothing at %.200s; %s.", request->path,
              hint ? hint : "/health, /status and POST /predict are here");
     spawn_answer_error(answer, 404, fcgi_error_code(FCGI_E_NOT_FOUND), request, sentence);
@@ -183,11 +187,13 @@ static void refuse_path(const struct spawn_request *request, struct spawn_answer
 static void refuse_method(const struct route *route, const struct spawn_params *params,
                           const struct spawn_request *request, struct spawn_answer *answer)
 {
-    char sentence[320];
+    const struct fcgi_usage *usage = fcgi_usage_find(params->uri);
+    char sentence[384];
 
-    answer->allow = route->fill && !route->posted ? "GET, HEAD" : "POST";
-    snprintf(sentence, sizeof sentence, "%.15s is not allowed at %s; expected %s.", params->method,
-             route->path, answer->allow);
+    answer->allow = usage ? usage->methods : route->posted ? "POST" : "GET, HEAD";
+    snprintf(sentence, sizeof sentence, "%.15s is not allowed at %.100s; expected %s%s%s.",
+             params->method, params->uri, answer->allow, usage ? ", for example " : "",
+             usage ? usage->example : "");
     spawn_answer_error(answer, 405, fcgi_error_code(FCGI_E_METHOD_NOT_ALLOWED), request, sentence);
 }
 
@@ -199,12 +205,12 @@ void spawn_answer_control(struct spawn_scene *scene, const struct spawn_params *
     const struct route *route = find_route(params);
 
     request.alive = alive;
-    if (!route)
-        refuse_path(&request, &answer);
-    else if (!is_answered(route, params->method))
+    if (route && is_answered(route, params->method))
+        route->fill(scene, &request, &answer);
+    else if (route || fcgi_usage_find(params->uri))
         refuse_method(route, params, &request, &answer);
     else
-        route->fill(scene, &request, &answer);
+        refuse_path(&request, &answer);
     send_off(scene, params, &request, &answer, id, wire);
 }
 

@@ -63,6 +63,9 @@ void spawn_health_ready(const struct spawn_scene *scene, const struct spawn_requ
 void spawn_health_startup(const struct spawn_scene *scene, const struct spawn_request *request,
                           struct spawn_answer *answer);
 
+/* Another dialect's word for yes; a no stays what it is. */
+void spawn_health_reword(struct spawn_answer *answer, const char *yes);
+
 /* ---- status.c: /status ---------------------------------------------------------------------- */
 
 void spawn_status(const struct spawn_scene *scene, const struct spawn_request *request,
@@ -96,6 +99,20 @@ void spawn_oip_repository(const struct spawn_scene *scene, const struct spawn_re
 /* What whoever asked for a path of this protocol that is not there may have meant; NULL for the
  * path of another. */
 const char *spawn_oip_hint(const char *path);
+
+/* ---- torchserve.c: /ping -------------------------------------------------------------------- */
+
+void spawn_torchserve_ping(const struct spawn_scene *scene, const struct spawn_request *request,
+                           struct spawn_answer *answer);
+const char *spawn_torchserve_hint(const char *path); /* as spawn_oip_hint() */
+
+/* ---- tfserving.c: /v1/models/resnet50 ------------------------------------------------------- */
+
+void spawn_tfserving_status(const struct spawn_scene *scene, const struct spawn_request *request,
+                            struct spawn_answer *answer);
+void spawn_tfserving_metadata(const struct spawn_scene *scene, const struct spawn_request *request,
+                              struct spawn_answer *answer);
+const char *spawn_tfserving_hint(const char *path);
 
 /* ---- shed.c --------------------------------------------------------------------------------- */
 

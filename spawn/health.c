@@ -121,3 +121,11 @@ void spawn_health_startup(const struct spawn_scene *scene, const struct spawn_re
         say_starting(scene, request, answer);
     finish(answer);
 }
+
+void spawn_health_reword(struct spawn_answer *answer, const char *yes)
+{
+    if (answer->status != 200)
+        return;
+    fcgi_buffer_reset(answer->body);
+    fcgi_buffer_text(answer->body, yes);
+}

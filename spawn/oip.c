@@ -25,34 +25,25 @@ void spawn_oip_server(const struct spawn_scene *scene, const struct spawn_reques
                        fcgi_version);
 }
 
-/* The protocol's word for yes; a no stays the answer that /health gives. */
-static void reword(struct spawn_answer *answer, const char *yes)
-{
-    if (answer->status != 200)
-        return;
-    fcgi_buffer_reset(answer->body);
-    fcgi_buffer_text(answer->body, yes);
-}
-
 void spawn_oip_live(const struct spawn_scene *scene, const struct spawn_request *request,
                     struct spawn_answer *answer)
 {
     spawn_health_live(scene, request, answer);
-    reword(answer, "{\"live\":true}\n");
+    spawn_health_reword(answer, "{\"live\":true}\n");
 }
 
 void spawn_oip_ready(const struct spawn_scene *scene, const struct spawn_request *request,
                      struct spawn_answer *answer)
 {
     spawn_health_ready(scene, request, answer);
-    reword(answer, "{\"ready\":true}\n");
+    spawn_health_reword(answer, "{\"ready\":true}\n");
 }
 
 void spawn_oip_model_ready(const struct spawn_scene *scene, const struct spawn_request *request,
                            struct spawn_answer *answer)
 {
     spawn_health_ready(scene, request, answer);
-    reword(answer, "{" MODEL_MEMBERS ",\"ready\":true}\n");
+    spawn_health_reword(answer, "{" MODEL_MEMBERS ",\"ready\":true}\n");
 }
 
 /* ---- model ---------------------------------------------------------------------------------- */

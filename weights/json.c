@@ -425,18 +425,23 @@ const char *wt_json_raw(const struct wt_json *json, int value, size_t *n)
 
 int wt_json_string(const struct wt_json *json, int value, char *out, size_t size, size_t *n)
 {
-    size_t n_raw, i = 0, n_out = 0, n_char;
+    size_t n_raw, used, n_out = 0;
     const char *raw = wt_json_raw(json, value, &n_raw);
     char decoded[4];
 
     if (wt_json_type(json, value) != WT_JSON_STRING || size == 0)
         return 0;
-    while (i < n_raw) {
-        i += wt_json_text_character(raw + i, n_raw - i, decoded, &n_char);
-        if (n_char > size - 1 - n_out)
+    for (size_t i = 0; i < n_raw; i += used) {
+        const char *piece = raw + i;
+        size_t n_piece = used = wt_json_text_plain(piece, n_raw - i);
+        if (!used) {
+            used = wt_json_text_character(piece, n_raw - i, decoded, &n_piece);
+            piece = decoded;
+        }
+        if (n_piece > size - 1 - n_out)
             return 0;
-        memcpy(out + n_out, decoded, n_char);
-        n_out += n_char;
+        memmove(out + n_out, piece, n_piece);
+        n_out += n_piece;
     }
     out[n_out] = '\0';
     if (n)

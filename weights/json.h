@@ -69,8 +69,8 @@ int wt_json_duplicate(const struct wt_json *json, int object, int *key, struct w
 const char *wt_json_raw(const struct wt_json *json, int value, size_t *n);
 
 /* Decodes a string or key into out, NUL-terminated; *n: its bytes (a string may hold NULs itself;
- * n may be NULL). Returns 1, or 0 when it is not a string or does not fit; n_raw + 1 bytes always
- * suffice. */
+ * n may be NULL). out may be where the raw bytes begin: the closing quote is then written over at
+ * most. Returns 1, or 0 when it is not a string or does not fit; n_raw + 1 bytes always suffice. */
 int wt_json_string(const struct wt_json *json, int value, char *out, size_t size, size_t *n);
 
 /* Return 1, or 0 when the value is no number of that kind or out of its range. 1.0 and 1e3 are no

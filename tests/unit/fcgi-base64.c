@@ -88,6 +88,8 @@ static void refused_with_a_reason(void **state)
     } cases[] = {
         {"A", "1 characters; expected a multiple of 4"},
         {"AAAAA", "5 characters"},
+        {"AAAA\nAAAA", "character 4: a line break or blank"},
+        {"AA=", "3 characters"},
         {"AA-A", "character 2: '-' is of the URL-safe alphabet"},
         {"AAAAAAA_", "character 7: '_' is of the URL-safe"},
         {"AAAA\nAAA", "character 4: a line break or blank"},

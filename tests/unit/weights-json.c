@@ -289,6 +289,25 @@ static void strings_are_decoded(void **state)
     done(&json, copy);
 }
 
+static void strings_are_decoded_in_place(void **state)
+{
+    static const char text[] =
+        "[\"\\u002bAAAAAAAAA\\/BBBBBBBBBBBBBBBB\\u003d\\ud83d\\ude00\\u0000=\"]";
+    static const char expected[] = "+AAAAAAAAA/BBBBBBBBBBBBBBBB=\xf0\x9f\x98\x80\0=";
+    struct wt_json json = {0};
+    size_t n_raw, n;
+    char *copy;
+
+    (void)state;
+    parsed(&json, &copy, text);
+    int value = wt_json_first(&json, WT_JSON_ROOT);
+    char *out = copy + (wt_json_raw(&json, value, &n_raw) - json.text);
+    assert_int_equal(wt_json_string(&json, value, out, n_raw + 1, &n), 1);
+    assert_int_equal(n, sizeof expected - 1);
+    assert_memory_equal(out, expected, sizeof expected);
+    done(&json, copy);
+}
+
 static void numbers_have_their_range(void **state)
 {
     static const struct {
@@ -393,6 +412,7 @@ int main(void)
         cmocka_unit_test(empty_values_are_stepped_over),
         cmocka_unit_test(an_absent_value_is_asked_in_vain),
         cmocka_unit_test(strings_are_decoded),
+        cmocka_unit_test(strings_are_decoded_in_place),
         cmocka_unit_test(numbers_have_their_range),
         cmocka_unit_test(keys_that_are_there_twice_are_found),
         cmocka_unit_test(damage_is_survived),
