@@ -8,7 +8,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 bin=$top/${BUILD:-build}/bin
-made=$top/${BUILD:-build}/demo # models, kept between two demos
+made=$top/${BUILD:-build}/demo # the model, kept between two demos
 port=${PORT:-8080}
 weights=${WEIGHTS:-${RESNET_WEIGHTS:-}}
 image=${IMAGE:-$top/tests/fixtures/demo.jpg}
@@ -39,65 +39,6 @@ check_arguments() {
             fail 75 "port $number is taken; choose another (and the one after it): make demo PORT=$((port + 1000))"
         fi
     done
-}
-
-# ---- weights -> $made/*.rnm, in $model -----------------------------------------------------------
-
-synthetic_warning() {
-    cat >&2 <<'WARNING'
-
-  ********************************************************************************
-  *                                                                              *
-  *   WARNING: no weights, and none could be downloaded.                         *
-  *   A SYNTHETIC model of random numbers is used. It runs as fast as the real   *
-  *   one, and its answers mean NOTHING.                                         *
-  *                                                                              *
-  *   With real weights:  make demo WEIGHTS=resnet50.pth    (or .safetensors)    *
-  *                                                                              *
-  ********************************************************************************
-
-WARNING
-}
-
-# Packs again only when the source is another one, or the program reads its old file no more.
-pack() {
-    model=$made/$1.rnm
-    source=$2
-    shift 2
-    stamp=$(printf '%s\n' "$@")
-    [ -z "$source" ] || stamp="$stamp $(stat -L -c '%n %s %Y' "$source")"
-    if [ -e "$model" ] && [ "$(cat "$model.from" 2>/dev/null)" = "$stamp" ] &&
-        "$bin/resnet-pack" info "$model" >/dev/null 2>&1; then
-        say "model    $model (packed before)"
-        return
-    fi
-    say "model    packing $model"
-    "$bin/resnet-pack" "$@" -o "$model"
-    printf '%s\n' "$stamp" > "$model.from"
-}
-
-get_model() {
-    mkdir -p "$made"
-    if [ -z "$weights" ]; then
-        status=0
-        weights=$("$top/weights/fetch.sh") || status=$?
-        case $status in
-        0) ;;
-        75)
-            synthetic_warning
-            pack synthetic '' random --seed 1
-            return
-            ;;
-        *) fail "$status" "the weights could not be had; see above" ;;
-        esac
-    fi
-    case $weights in
-    *.rnm) model=$weights ;;
-    *)
-        say "weights  $weights"
-        pack resnet50 "$weights" pack "$weights"
-        ;;
-    esac
 }
 
 # ---- one unprivileged user -----------------------------------------------------------------------
@@ -212,7 +153,7 @@ clean_up() {
 trap clean_up EXIT
 trap interrupted INT TERM HUP
 check_arguments
-get_model
+model=$("$top/weights/prepare.sh" -b "$bin" -o "$made/resnet50.rnm" ${weights:+"$weights"})
 make_directory
 start
 await_readiness

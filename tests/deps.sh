@@ -3,7 +3,7 @@
 # Debian and its children: as root, else through `sudo -n`, else it prints the command and stops.
 # Looking takes a few milliseconds, so there is no stamp that could be wrong.
 #
-#   tests/deps.sh [--print] build|demo|check|full|bench|compare ...
+#   tests/deps.sh [--print] build|demo|check|deb|full|bench|compare ...
 #   --print    only say what is missing; exit 1 if anything is
 #   --libfcgi  only see that libfcgi, where it is a package, has the fix of CVE-2025-23016
 set -eu
@@ -39,6 +39,10 @@ check header  cmocka.h                            libcmocka-dev
 full  program chromium                            chromium
 full  program node                                nodejs
 full  program npm                                 npm
+full  program debootstrap                         debootstrap
+full  program lintian                             lintian
+deb   program dpkg-buildpackage                   dpkg-dev
+deb   program dh                                  debhelper
 bench program python3                             python3
 compare program node                              nodejs
 compare program npm                               npm
@@ -137,11 +141,11 @@ fi
 
 print=0
 [ "${1:-}" != --print ] || { print=1 && shift; }
-[ $# -gt 0 ] || die 64 "which set? build, demo, check, full, bench, compare"
+[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, bench, compare"
 for set; do
     case $set in
-    build | demo | check | full | bench | compare) ;;
-    *) die 64 "no set '$set'; there are build, demo, check, full, bench and compare" ;;
+    build | demo | check | deb | full | bench | compare) ;;
+    *) die 64 "no set '$set'; there are build, demo, check, deb, full, bench and compare" ;;
     esac
 done
 
