@@ -21,6 +21,9 @@ DATA = os.path.join(os.environ.get("RESNET_SHARED", ""), "data")
 # four photographs, as measured; the bound is three times that. On OpenBLAS's Haswell core the sums
 # run in another order.
 MEASURED = {"ref": 1.3e-7, "blas": 5.1e-7, "avx2": 1.3e-6, "avx512": 1.3e-6}
+# The same in bf16, which every instruction set rounds alike; ref and blas take seconds an image.
+MEASURED_BF16 = 8.6e-3
+BF16 = ("avx512bf16", "avx512", "avx2")
 
 
 def load(path):
@@ -107,6 +110,41 @@ def tensors(classify):
         tap.ok(worst <= bound, f"{isa}: logits within {bound:.1e} of float64's", f"{worst:.2e}")
 
 
+def bf16_tensors(classify):
+    expected = rows(os.path.join(DATA, "ref/logits4_f64.npy"))
+    for isa in BF16:
+        out = classify.path(f"bf16-{isa}.npy")
+        tensor = os.path.join(DATA, "ref/input4.npy")
+        arguments = ("--precision", "bf16", "--isa", isa, "--tensor", tensor, "--logits", out)
+        _, code, said = classify(*arguments)
+        if code == 78 and "the choices on this machine" in said:
+            tap.skip(f"bf16, {isa}", "this machine has no such instructions")
+            continue
+        if not tap.equal(code, 0, f"bf16, {isa}: --tensor"):
+            tap.note(said)
+            continue
+        worst = max(
+            max(abs(a - b) for a, b in zip(found, want)) / max(map(abs, want))
+            for found, want in zip(rows(out), expected)
+        )
+        tap.note(f"bf16, {isa}: {worst:.2e} of the largest magnitude")
+        tap.ok(worst <= 3 * MEASURED_BF16, f"bf16, {isa}: near float64's logits", f"{worst:.2e}")
+        same = [best(found) == best(want) for found, want in zip(rows(out), expected)]
+        tap.ok(all(same), f"bf16, {isa}: the same classes", same)
+
+
+def bf16_photographs(classify):
+    if os.environ.get("RESNET_ISA") in ("ref", "blas"):
+        tap.skip("bf16 on 200 photographs", "they take too long on this engine")
+        return
+    names = [os.path.join(DATA, line[0]) for line in table("labels.tsv")]
+    reference = [best(row) for row in rows(os.path.join(DATA, "ref/logits.npy"))]
+    found, code, said = classify("--precision", "bf16", "-k", "1", *names, RESNET_EXIF="ignore")
+    tap.ok(code == 0 and len(found) == 200, "bf16: 200 photographs are classified", said)
+    other = [name for name, want in zip(names, reference) if found[name][0] != want]
+    tap.ok(len(other) <= 2, "bf16: another class than fp32's on 2 at most", other)
+
+
 def photographs(classify):
     lines = table("labels.tsv")
     reference = rows(os.path.join(DATA, "ref/logits.npy"))
@@ -179,7 +217,8 @@ def main():
         tap.skip_all("RESNET_SHARED has no data/: no weights, no photographs")
     with tempfile.TemporaryDirectory(prefix="golden-") as directory:
         classify = Classify(model, directory)
-        tests = [inputs, tensors, photographs, variants, extra, drawing]
+        tests = [inputs, tensors, bf16_tensors, photographs, bf16_photographs]
+        tests += [variants, extra, drawing]
         tap.run(*(named(test, classify) for test in tests))
 
 
