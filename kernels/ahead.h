@@ -15,14 +15,23 @@ struct kn_ahead {
     size_t bytes;
 };
 
-/* Of the next layer's weights, where this thread will begin; no more than L2 can take. */
-static inline struct kn_ahead kn_ahead_next(const struct kn_job *job, int thread, int threads)
+/* Shares of the layer in hand that begin with one thread. */
+static inline int kn_ahead_pieces(const struct kn_job *job, int parts)
 {
-    size_t start = job->ahead_bytes / (size_t)threads * (size_t)thread / 64 * 64;
-    size_t rest = job->ahead_bytes - start;
+    return parts > job->width ? parts / job->width : 1;
+}
+
+/* Of the next layer's weights, where the thread that this share belongs to will begin; each of its
+ * shares fetches its piece, all together no more than L2 can take. */
+static inline struct kn_ahead kn_ahead_next(const struct kn_job *job, int part, int parts)
+{
+    size_t pieces = (size_t)kn_ahead_pieces(job, parts), most = KN_AHEAD_BYTES / pieces;
+    size_t thread = (size_t)part / pieces, threads = (size_t)parts / pieces;
+    size_t start = job->ahead_bytes / threads * thread / 64 * 64 + (size_t)part % pieces * most;
     struct kn_ahead next = {.from = (const char *)job->ahead + start};
 
-    next.bytes = rest < KN_AHEAD_BYTES ? rest : KN_AHEAD_BYTES;
+    if (start < job->ahead_bytes)
+        next.bytes = job->ahead_bytes - start < most ? job->ahead_bytes - start : most;
     return next;
 }
 

@@ -16,6 +16,7 @@
 
 enum {
     BLOCK = KN_F32_BLOCK,
+    PIECES = 4,       /* shares of a thread */
     MIN_PIXELS = 6,   /* of the largest tile of any instruction set */
     L2_PERCENT = 35,  /* weights up to this share of L2 stay there */
     L2_PERCENT_X = 50 /* of images that share a pass over the weights, inputs up to this */
@@ -47,11 +48,12 @@ struct conv {
     const float *bias; /* whole panels, zeros where oc ends, the last panel twice */
 };
 
-/* One thread's share. */
+/* One share. */
 struct part {
     const struct conv *conv;
     struct kn_f32_tile tile;
     struct kn_ahead next;  /* what it will want in the next layer */
+    int end_step;          /* behind the last one of the thread that this belongs to */
     ptrdiff_t y, residual; /* floats from job->y to this step's; from job->y to residual */
 };
 
@@ -178,7 +180,7 @@ static void run_weights_outer(struct part *part, long from, long to)
     for (; from < to; step++, t = 0) {
         struct kn_ahead ahead = {(const char *)job->w + (size_t)(step + 1) * bytes, bytes};
         choose_step(part, step);
-        ahead = step + 1 < c->steps ? ahead : part->next;
+        ahead = step + 1 < part->end_step ? ahead : part->next;
         int lines = kn_ahead_lines(ahead, (long)c->all_tiles * c->tile.n_koff);
         size_t each = (size_t)lines * (size_t)c->tile.n_koff * 64;
         for (; t < c->all_tiles && from < to; t++, from++) {
@@ -204,15 +206,18 @@ static void run_pixels_outer(struct part *part, long from, long to)
         }
 }
 
-static void run_part(void *ctx, int thread, int threads)
+static void run_part(void *ctx, int number, int parts)
 {
     const struct conv *c = ctx;
     struct part part = {.conv = c, .tile = c->tile};
+    int pieces = kn_ahead_pieces(c->job, parts);
     long from, to;
 
-    part.next = kn_ahead_next(c->job, thread, threads);
+    part.next = kn_ahead_next(c->job, number, parts);
     part.residual = c->job->residual ? c->job->residual - c->job->y : 0;
-    kn_threads_part((long)c->all_tiles * c->steps, thread, threads, &from, &to);
+    kn_threads_part((long)c->all_tiles * c->steps, number / pieces, parts / pieces, &from, &to);
+    part.end_step = (int)((to + c->all_tiles - 1) / c->all_tiles);
+    kn_threads_part((long)c->all_tiles * c->steps, number, parts, &from, &to);
     if (from < to)
         (c->weights_outer ? run_weights_outer : run_pixels_outer)(&part, from, to);
 }
@@ -239,7 +244,7 @@ static void run_images(struct conv *c)
     for (int i = 0, some; i < job->images; i += some) {
         some = job->images - i < most ? job->images - i : most;
         c->all_tiles = c->tiles * some;
-        kn_threads_run(job->threads, job->width, run_part, c);
+        kn_threads_split(job->threads, job->width, PIECES, run_part, c);
         c->tile.a += some * c->image;
         c->tile.y += some * c->image;
     }

@@ -1,5 +1,10 @@
 /* threads.c: each helper sleeps on a word of its own, so that a layer wakes as many as it wants.
  *
+ * Shares are dealt out beforehand, so that a thread finds what it wrote in its own cache, and taken
+ * one by one, so that none waits for a thread whose core others have: whoever is through goes on
+ * with what the next one has not begun. A ticket names the run that it belongs to; a helper that
+ * wakes up late finds none of its run left and touches nothing.
+ *
  * Layers follow each other within microseconds, so whoever waits spins for SPIN_NS first, and then
  * sleeps in the kernel (futex); an idle process burns nothing. */
 #include "kernels/threads.h"
@@ -26,8 +31,13 @@ struct bell {
     _Atomic int asleep;
 };
 
+/* Shares of one thread: the run's number in the upper half, how many are taken in the lower. */
+struct ticket {
+    _Alignas(KN_ALIGN) _Atomic uint64_t next;
+};
+
 struct helper {
-    _Alignas(KN_ALIGN) struct bell go; /* value changes when there is a share to run */
+    _Alignas(KN_ALIGN) struct bell go; /* value changes when there is something to run */
     struct kn_threads *pool;
     pthread_t thread;
     int number;
@@ -35,11 +45,14 @@ struct helper {
 
 struct kn_threads {
     int n; /* helpers that were started, and the caller */
-    kn_share_fn *share;
-    void *ctx;
-    int width;
-    int ending;
-    _Alignas(KN_ALIGN) struct bell left; /* helpers that have not finished */
+    /* What is run; a late helper may read it while the next run is set up. */
+    _Atomic(kn_share_fn *) share;
+    _Atomic(void *) ctx;
+    _Atomic int width, pieces;
+    _Atomic uint32_t run; /* its number */
+    _Atomic int ending;
+    _Alignas(KN_ALIGN) struct bell left; /* shares that are not done */
+    struct ticket ticket[KN_MAX_THREADS];
     struct helper helper[KN_MAX_THREADS - 1];
 };
 
@@ -91,18 +104,46 @@ static void ring(struct bell *bell)
         futex(bell, FUTEX_WAKE, 1);
 }
 
+/* The next of those shares, or -1. */
+static int take(struct ticket *ticket, uint32_t run, int pieces)
+{
+    uint64_t next = atomic_load(&ticket->next);
+
+    while (next >> 32 == run && (uint32_t)next < (uint32_t)pieces)
+        if (atomic_compare_exchange_weak(&ticket->next, &next, next + 1))
+            return (int)(uint32_t)next;
+    return -1;
+}
+
+/* Whoever gets a ticket of this run knows that it is not over, hence that what was read of it
+ * before was of this run, too. */
+static void work(struct kn_threads *pool, int thread)
+{
+    uint32_t run = atomic_load(&pool->run);
+    kn_share_fn *share = atomic_load(&pool->share);
+    void *ctx = atomic_load(&pool->ctx);
+    int width = atomic_load(&pool->width), pieces = atomic_load(&pool->pieces);
+
+    for (int i = 0; i < width; i++) {
+        int owner = (thread + i) % width, piece;
+        while ((piece = take(&pool->ticket[owner], run, pieces)) >= 0) {
+            share(ctx, owner * pieces + piece, width * pieces);
+            if (atomic_fetch_sub(&pool->left.value, 1) == 1)
+                ring(&pool->left);
+        }
+    }
+}
+
 static void *help(void *argument)
 {
     struct helper *h = argument;
-    struct kn_threads *pool = h->pool;
 
-    for (unsigned seen = 0;; seen++) {
+    for (unsigned seen = 0;;) {
         await(&h->go, seen, 0);
-        if (pool->ending)
+        seen = atomic_load(&h->go.value);
+        if (atomic_load(&h->pool->ending))
             return NULL;
-        pool->share(pool->ctx, h->number, pool->width);
-        if (atomic_fetch_sub(&pool->left.value, 1) == 1)
-            ring(&pool->left);
+        work(h->pool, h->number);
     }
 }
 
@@ -174,25 +215,46 @@ void kn_threads_free(struct kn_threads *pool)
 {
     if (pool == NULL)
         return;
-    pool->ending = 1;
+    atomic_store(&pool->ending, 1);
     call(pool, pool->n - 1);
     for (int i = 0; i < pool->n - 1; i++)
         pthread_join(pool->helper[i].thread, NULL);
     free(pool);
 }
 
-void kn_threads_run(struct kn_threads *pool, int width, kn_share_fn *share, void *ctx)
+/* Tickets are of the new run before anything else is, so that nobody takes one of the old run by
+ * what is known of the new one. */
+static void set_up(struct kn_threads *pool, int width, int pieces, kn_share_fn *share, void *ctx)
+{
+    uint32_t run = atomic_load(&pool->run) + 1;
+    uint64_t first = (uint64_t)run << 32;
+
+    for (int i = 0; i < width; i++)
+        atomic_store(&pool->ticket[i].next, first | UINT32_MAX);
+    atomic_store(&pool->share, share);
+    atomic_store(&pool->ctx, ctx);
+    atomic_store(&pool->width, width);
+    atomic_store(&pool->pieces, pieces);
+    atomic_store(&pool->left.value, (unsigned)(width * pieces));
+    atomic_store(&pool->run, run);
+    for (int i = 0; i < width; i++)
+        atomic_store(&pool->ticket[i].next, first);
+}
+
+void kn_threads_split(struct kn_threads *pool, int width, int pieces, kn_share_fn *share, void *ctx)
 {
     if (pool == NULL || width <= 1) {
         share(ctx, 0, 1);
         return;
     }
     width = width < pool->n ? width : pool->n;
-    pool->share = share;
-    pool->ctx = ctx;
-    pool->width = width;
-    atomic_store(&pool->left.value, (unsigned)(width - 1));
+    set_up(pool, width, pieces, share, ctx);
     call(pool, width - 1);
-    share(ctx, 0, width);
+    work(pool, 0);
     await(&pool->left, 0, 1);
+}
+
+void kn_threads_run(struct kn_threads *pool, int width, kn_share_fn *share, void *ctx)
+{
+    kn_threads_split(pool, width, 1, share, ctx);
 }

@@ -427,7 +427,7 @@ void kn_f32_winograd(const struct kn_job *job)
     g.v = (float *)job->scratch + divide_up(2 * g.blocks, BLOCK) * BLOCK;
     g.m = g.v + g.v_group * (g.all_at_once ? g.groups : job->width * g.together);
     if (g.all_at_once) {
-        kn_threads_run(job->threads, job->width, run_windows, &g);
+        kn_threads_split(job->threads, job->width, 4, run_windows, &g);
         kn_threads_run(job->threads, job->width, run_panels, &g);
     } else {
         kn_threads_run(job->threads, job->width, run_groups, &g);

@@ -1,5 +1,6 @@
 /* The thread pool: every share is run once, by as many threads as were asked for, and whoever has
  * nothing to do sleeps. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,7 +13,9 @@
 
 #include "kernels/threads.h"
 
-static _Atomic int calls[KN_MAX_THREADS], wrong;
+enum { PIECES = 4, MAX_PARTS = KN_MAX_THREADS * PIECES, WAIT_MS = 5000 };
+
+static _Atomic int calls[MAX_PARTS], wrong;
 
 static void count(void *ctx, int thread, int threads)
 {
@@ -22,10 +25,10 @@ static void count(void *ctx, int thread, int threads)
         atomic_fetch_add(&calls[thread], 1);
 }
 
-static void expect_calls(int width, int each)
+static void expect_calls(int parts, int each)
 {
-    for (int i = 0; i < KN_MAX_THREADS; i++)
-        assert_int_equal(atomic_exchange(&calls[i], 0), i < width ? each : 0);
+    for (int i = 0; i < MAX_PARTS; i++)
+        assert_int_equal(atomic_exchange(&calls[i], 0), i < parts ? each : 0);
     assert_int_equal(wrong, 0);
 }
 
@@ -42,6 +45,22 @@ static void every_share_once(void **state)
         }
         kn_threads_free(pool);
     }
+}
+
+/* Widths and pieces that change from run to run: late helpers meet other runs than they woke for.
+ */
+static void every_piece_once(void **state)
+{
+    (void)state;
+    struct kn_threads *pool;
+    assert_int_equal(kn_threads_new(&pool, KN_MAX_THREADS, NULL), KN_OK);
+    for (int i = 0; i < 4000; i++) {
+        int width = 2 + i * 5 % (KN_MAX_THREADS - 1), pieces = 1 + i * 7 % PIECES;
+        int parts = width * pieces;
+        kn_threads_split(pool, width, pieces, count, &parts);
+        expect_calls(parts, 1);
+    }
+    kn_threads_free(pool);
 }
 
 static void more_than_there_are(void **state)
@@ -62,6 +81,41 @@ static void pause_ms(long ms)
 {
     struct timespec t = {.tv_nsec = ms * 1000000};
     nanosleep(&t, NULL);
+}
+
+/* Waits, but not for ever, until `value` is there. */
+static void wait_for(_Atomic int *counter, int value)
+{
+    for (int ms = 0; atomic_load(counter) < value; ms++) {
+        if (ms == WAIT_MS) {
+            atomic_fetch_add(&wrong, 1);
+            return;
+        }
+        pause_ms(1);
+    }
+}
+
+/* One share lasts until all others are done. */
+static void hold_one(void *ctx, int part, int parts)
+{
+    _Atomic int *done = ctx;
+    if (part == parts / 2)
+        wait_for(done, parts - 1);
+    atomic_fetch_add(done, 1);
+}
+
+static void a_held_up_thread_holds_up_its_share_only(void **state)
+{
+    (void)state;
+    struct kn_threads *pool;
+    assert_int_equal(kn_threads_new(&pool, 2, NULL), KN_OK);
+    for (int i = 0; i < 20 && wrong == 0; i++) {
+        _Atomic int done = 0;
+        kn_threads_split(pool, 2, PIECES, hold_one, &done);
+        assert_int_equal(done, 2 * PIECES);
+    }
+    kn_threads_free(pool);
+    assert_int_equal(wrong, 0);
 }
 
 /* Rings after everyone went to sleep, and at every moment while they do. */
@@ -104,26 +158,37 @@ static void idle_threads_sleep(void **state)
     expect_calls(8, 1);
 }
 
-static void see_mask(void *ctx, int thread, int threads)
+struct masks {
+    pthread_t caller;
+    sigset_t caller_s, helper_s;
+    _Atomic int here;
+};
+
+/* Both are here before either leaves: so there are two threads. */
+static void see_mask(void *ctx, int part, int parts)
 {
-    sigset_t *seen = ctx;
-    (void)threads;
-    pthread_sigmask(SIG_SETMASK, NULL, &seen[thread]);
+    struct masks *m = ctx;
+    int helper = !pthread_equal(pthread_self(), m->caller);
+    (void)part;
+    pthread_sigmask(SIG_SETMASK, NULL, helper ? &m->helper_s : &m->caller_s);
+    atomic_fetch_add(&m->here, 1);
+    wait_for(&m->here, parts);
 }
 
 /* A signal is the caller's: the worker takes it by signalfd. */
 static void helpers_block_signals(void **state)
 {
     (void)state;
-    sigset_t seen[2];
+    struct masks m = {.caller = pthread_self()};
     struct kn_threads *pool;
     assert_int_equal(kn_threads_new(&pool, 2, NULL), KN_OK);
-    kn_threads_run(pool, 2, see_mask, seen);
+    kn_threads_run(pool, 2, see_mask, &m);
     kn_threads_free(pool);
-    assert_int_equal(sigismember(&seen[0], SIGTERM), 0);
-    assert_int_equal(sigismember(&seen[1], SIGTERM), 1);
-    assert_int_equal(sigismember(&seen[1], SIGHUP), 1);
-    assert_int_equal(sigismember(&seen[1], SIGSEGV), 0); /* its own fault is reported */
+    assert_int_equal(wrong, 0);
+    assert_int_equal(sigismember(&m.caller_s, SIGTERM), 0);
+    assert_int_equal(sigismember(&m.helper_s, SIGTERM), 1);
+    assert_int_equal(sigismember(&m.helper_s, SIGHUP), 1);
+    assert_int_equal(sigismember(&m.helper_s, SIGSEGV), 0); /* its own fault is reported */
 }
 
 static void parts_cover_everything(void **state)
@@ -146,9 +211,14 @@ static void parts_cover_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_share_once),      cmocka_unit_test(more_than_there_are),
-        cmocka_unit_test(nobody_misses_a_call),  cmocka_unit_test(idle_threads_sleep),
-        cmocka_unit_test(helpers_block_signals), cmocka_unit_test(parts_cover_everything),
+        cmocka_unit_test(every_share_once),
+        cmocka_unit_test(more_than_there_are),
+        cmocka_unit_test(every_piece_once),
+        cmocka_unit_test(a_held_up_thread_holds_up_its_share_only),
+        cmocka_unit_test(nobody_misses_a_call),
+        cmocka_unit_test(idle_threads_sleep),
+        cmocka_unit_test(helpers_block_signals),
+        cmocka_unit_test(parts_cover_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
