@@ -4,6 +4,8 @@ says what it was computed in; what is not there is refused in a sentence that he
 asks for costs nothing."""
 # timeout: 180
 
+import base64
+import json
 import os
 import re
 import subprocess
@@ -74,6 +76,10 @@ def one_request_or_all(directory):
         body, kind = form("bf16")
         tap.equal(ask(worker, body=body, **kind).json["predictions"], bf16.json["predictions"],
                   "a form's field says it too")  # fmt: skip
+        body = json.dumps({"image": base64.b64encode(PHOTO).decode(), "precision": "bf16"}).encode()
+        answer = ask(worker, body=body, CONTENT_TYPE="application/json")
+        tap.equal((answer.headers["X-Precision"], answer.json["predictions"]),
+                  ("bf16", bf16.json["predictions"]), "and JSON")  # fmt: skip
         tap.equal(ask(worker).headers["X-Precision"], "fp32", "for one request only")
         for wrong in ("fp16", "", "bf16x", "%62f16"):
             answer = ask(worker, wrong)
