@@ -340,19 +340,32 @@ size_t kn_f32_stem_scratch(const struct kn_layer *l, int threads)
            (size_t)l->ic * padded_plane(l) * sizeof(float);
 }
 
-/* One channel of the NCHW input with zeros around it. */
-static void pad_plane(const struct kn_layer *l, const float *x, float *out)
-{
-    size_t width = padded_width(l), pad = (size_t)l->pad, iw = (size_t)l->iw;
+/* The NCHW input with zeros around each channel. */
+struct padding {
+    const struct kn_job *job;
+    float *out;
+};
 
-    memset(out, 0, pad * width * sizeof *out);
-    out += pad * width;
-    for (int y = 0; y < l->ih; y++, out += width) {
+/* Rows of all channels, those of zeros too. */
+static void pad_part(void *ctx, int part, int parts)
+{
+    const struct padding *p = ctx;
+    const struct kn_layer *l = p->job->layer;
+    size_t width = padded_width(l), pad = (size_t)l->pad, iw = (size_t)l->iw;
+    long rows = l->ih + 2 * l->pad, from, to;
+
+    kn_threads_part(l->ic * rows, part, parts, &from, &to);
+    for (long i = from; i < to; i++) {
+        long y = i % rows - l->pad;
+        float *out = p->out + (size_t)i * width;
+        if (y < 0 || y >= l->ih) {
+            memset(out, 0, width * sizeof *out);
+            continue;
+        }
         memset(out, 0, pad * sizeof *out);
-        memcpy(out + pad, x + (size_t)y * iw, iw * sizeof *out);
+        memcpy(out + pad, p->job->x + (size_t)(i / rows * l->ih + y) * iw, iw * sizeof *out);
         memset(out + pad + iw, 0, pad * sizeof *out);
     }
-    memset(out, 0, pad * width * sizeof *out);
 }
 
 /* A run is one row of the filter, over one channel of the padded NCHW input. */
@@ -367,8 +380,8 @@ void kn_f32_stem(const struct kn_job *job)
     assert(l->stride == 2);
     for (size_t i = 0; i < runs; i++)
         koff[i] = (ptrdiff_t)(i / (size_t)l->kh * plane + i % (size_t)l->kh * width);
-    for (size_t c = 0; c < (size_t)l->ic; c++)
-        pad_plane(l, job->x + c * (size_t)l->ih * (size_t)l->iw, padded + c * plane);
+    struct padding padding = {job, padded};
+    kn_threads_run(job->threads, job->width, pad_part, &padding);
     struct conv c = {
         .job = job,
         .kernel = job->engine->f32->stem,

@@ -389,26 +389,36 @@ static void run_windows(void *ctx, int thread, int threads)
     }
 }
 
-/* Second half: each step over every group. */
+/* Items [from, to) of all steps by n groups, groups inner. */
+static void run_steps(struct pass *pass, int first, int n, long from, long to)
+{
+    const struct winograd *g = pass->g;
+
+    pass->end = (int)((to + n - 1) / n);
+    for (; from < to; from += pass->to - pass->from) {
+        int at = (int)(from % n), most = n - at < g->together ? n - at : g->together;
+        pass->step = (int)(from / n);
+        pass->from = first + at;
+        pass->to = pass->from + (to - from < most ? (int)(to - from) : most);
+        pass->v = g->v + pass->from * g->v_group;
+        run_step(pass);
+    }
+}
+
+/* Second half: each step over every group. Many threads share both: the first ones take the steps
+ * over half of the groups, the last ones over the rest, and each reads half of what the others have
+ * transformed. */
 static void run_panels(void *ctx, int thread, int threads)
 {
     const struct winograd *g = ctx;
     struct pass pass = {.g = g, .cold = 1, .last = 1, .m = m_of(g, thread)};
-    long from, to;
+    int n = threads >= 4 && g->groups >= 4 && g->groups % 2 == 0 ? g->groups / 2 : g->groups;
+    long from, to, all = (long)g->steps * n;
 
     pass.next = kn_ahead_next(g->job, thread, threads);
     kn_threads_part((long)g->steps * g->groups, thread, threads, &from, &to);
-    pass.end = (int)((to + g->groups - 1) / g->groups);
-    while (from < to) {
-        long rest = to - from;
-        pass.step = (int)(from / g->groups);
-        pass.from = (int)(from % g->groups);
-        int most = g->groups - pass.from < g->together ? g->groups - pass.from : g->together;
-        pass.to = pass.from + (rest < most ? (int)rest : most);
-        pass.v = g->v + pass.from * g->v_group;
-        run_step(&pass);
-        from += pass.to - pass.from;
-    }
+    for (int first = 0; first < g->groups; first += n, from -= all, to -= all)
+        run_steps(&pass, first, n, from < 0 ? 0 : from, to < all ? to : all);
 }
 
 void kn_f32_winograd(const struct kn_job *job)
