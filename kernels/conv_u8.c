@@ -153,6 +153,22 @@ static void run_pixels_outer(struct part *part, long from, long to)
         }
 }
 
+static size_t stays_in_l2(void)
+{
+    return (size_t)kn_cpu()->l2_bytes / 100 * L2_PERCENT;
+}
+
+/* What a thread fetches of the next layer's weights: all of them, if they will stay in L2 and it is
+ * alone. */
+static struct kn_ahead next_weights(const struct kn_job *job, int thread, int threads)
+{
+    struct kn_ahead next = kn_ahead_next(job, thread, threads);
+
+    if (threads == 1 && job->ahead_bytes <= stays_in_l2())
+        next.bytes = job->ahead_bytes;
+    return next;
+}
+
 static void run_part(void *ctx, int thread, int threads)
 {
     const struct conv *c = ctx;
@@ -160,7 +176,7 @@ static void run_part(void *ctx, int thread, int threads)
     long from, to;
 
     part.tile.sums += thread * SUMS;
-    part.next = kn_ahead_next(c->job, thread, threads);
+    part.next = next_weights(c->job, thread, threads);
     kn_threads_part((long)c->tiles * c->pairs, thread, threads, &from, &to);
     if (from < to)
         (c->weights_outer ? run_weights_outer : run_pixels_outer)(&part, from, to);
@@ -191,7 +207,7 @@ static void run(struct conv *c)
     c->y_start = kn_blocked_u8_start(l->ow, job->halo_y, pixel_bytes);
     c->pairs = kn_blocked_u8_blocks(l->oc) * PAIRS_OF_BLOCK;
     c->pair_bytes = kn_pack_s8_bytes(l) / (size_t)c->pairs;
-    c->weights_outer = kn_pack_s8_bytes(l) > (size_t)kn_cpu()->l2_bytes / 100 * L2_PERCENT;
+    c->weights_outer = kn_pack_s8_bytes(l) > stays_in_l2();
     fill_lanes(c);
     c->tiles = kn_tiles_list(&c->grid, c->spots);
     kn_threads_run(job->threads, job->width, run_part, c);
@@ -262,6 +278,13 @@ size_t kn_u8_stem_scratch(const struct kn_layer *l, int threads)
            (padded_row(l) * padded_rows(l) + 2) * sizeof(int16_t);
 }
 
+/* The first layer's input on its way into its frame. */
+struct frame {
+    const struct kn_job *job;
+    const uint8_t *pad;
+    int16_t *out;
+};
+
 /* n pixels of padding */
 static int16_t *pad_pixels(int16_t *out, const uint8_t *pad, int c, int n)
 {
@@ -271,19 +294,27 @@ static int16_t *pad_pixels(int16_t *out, const uint8_t *pad, int c, int n)
     return out;
 }
 
-static void pad_image(const struct kn_layer *l, const uint8_t *x, const uint8_t *pad, int16_t *out)
+/* Rows of the frame. */
+static void frame_part(void *ctx, int thread, int threads)
 {
-    int width = l->iw * l->ic, frame = l->iw + 2 * l->pad;
+    const struct frame *f = ctx;
+    const struct kn_layer *l = f->job->layer;
+    const uint8_t *x = (const uint8_t *)(const void *)f->job->x;
+    int width = l->iw * l->ic;
+    long from, to;
 
-    out = pad_pixels(out, pad, l->ic, l->pad * frame);
-    for (int y = 0; y < l->ih; y++, x += width) {
-        out = pad_pixels(out, pad, l->ic, l->pad);
+    kn_threads_part((long)padded_rows(l), thread, threads, &from, &to);
+    int16_t *out = f->out + (size_t)from * padded_row(l);
+    for (long y = from - l->pad; y < to - l->pad; y++) {
+        if (y < 0 || y >= l->ih) {
+            out = pad_pixels(out, f->pad, l->ic, l->iw + 2 * l->pad);
+            continue;
+        }
+        out = pad_pixels(out, f->pad, l->ic, l->pad);
         for (int i = 0; i < width; i++)
-            out[i] = x[i];
-        out = pad_pixels(out + width, pad, l->ic, l->pad);
+            out[i] = x[y * width + i];
+        out = pad_pixels(out + width, f->pad, l->ic, l->pad);
     }
-    out = pad_pixels(out, pad, l->ic, l->pad * frame);
-    *out = 0;
 }
 
 /* A run is one row of the filter: columns by channels of the padded image. */
@@ -297,7 +328,9 @@ void kn_u8_stem(const struct kn_job *job)
 
     assert(l->relu && job->residual == NULL);
     kn_quant_pad_pixel(job->quant->input, l->ic, pad);
-    pad_image(l, (const uint8_t *)(const void *)job->x, pad, padded);
+    struct frame frame = {job, pad, padded};
+    kn_threads_run(job->threads, job->width, frame_part, &frame);
+    padded[padded_row(l) * padded_rows(l)] = 0;
     for (int ky = 0; ky < l->kh; ky++)
         koff[ky] = ky * row;
     struct conv c = {

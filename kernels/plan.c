@@ -283,18 +283,36 @@ static float *value(const struct kn_plan *plan, int v, int image)
     return (float *)(void *)(plan->memory + at);
 }
 
-/* What the first layer reads of an image. */
-static const void *input(const struct kn_plan *plan, int image)
+/* A float image on its way back to pixels. */
+struct conversion {
+    const struct kn_plan *plan;
+    const float *x;
+    uint8_t *pixels;
+};
+
+static void convert_part(void *ctx, int thread, int threads)
 {
-    const struct kn_net *net = &plan->net;
-    size_t pixels = (size_t)net->height * (size_t)net->width;
+    const struct conversion *c = ctx;
+    const struct kn_net *net = &c->plan->net;
+    int channels = net->layer[0].ic;
+    long plane = (long)net->height * net->width, from, to;
+
+    kn_threads_part(plane, thread, threads, &from, &to);
+    kn_quant_pixels(c->plan->weights[0].quant.input, c->x + from, (size_t)plane, channels,
+                    (size_t)(to - from), c->pixels + from * channels);
+}
+
+/* What the first layer reads of an image. */
+static const void *input(const struct kn_plan *plan, int image, int width)
+{
     const unsigned char *x = plan->x + (size_t)image * plan->x_bytes;
 
     if (plan->engine->element != KN_U8 || plan->takes_pixels)
         return x;
-    uint8_t *out = plan->memory + plan->bytes - plan->pixels_bytes;
-    kn_quant_pixels(plan->weights[0].quant.input, (const void *)x, net->layer[0].ic, pixels, out);
-    return out;
+    uint8_t *pixels = plan->memory + plan->bytes - plan->pixels_bytes;
+    struct conversion c = {plan, (const float *)(const void *)x, pixels};
+    kn_threads_run(plan->threads, width, convert_part, &c);
+    return pixels;
 }
 
 /* The weights of the first layer after i that has any. */
@@ -332,7 +350,7 @@ static void run_layer(const struct kn_plan *plan, int i, int image, int images, 
     look_ahead(plan, i, &job);
     job.images = plan->engine->batches >> kn_kind_of(l) & 1 ? images : 1;
     for (int end = image + images; image < end; image += job.images) {
-        job.x = l->in == 0 ? input(plan, image) : value(plan, l->in, image);
+        job.x = l->in == 0 ? input(plan, image, width) : value(plan, l->in, image);
         job.residual = l->residual < 0 ? NULL : value(plan, l->residual, image);
         job.y = value(plan, l->out, image);
         plan->algorithm[i]->run(&job);

@@ -134,25 +134,49 @@ void kn_quant_layer(const struct kn_net *net, int layer, const float *step, cons
         write_input(mean, deviation, l->ic, out->input);
 }
 
-static float pixel_of(float x, float gain, float shift)
+/* The pixel's bits are the low ones of the result: adding 2^23 leaves none behind the point, so
+ * that the addition rounds, to nearest, ties to even, and compilers vectorise it, unlike lrintf().
+ */
+static inline uint32_t pixel_of(float x, float gain, float shift)
 {
     float f = x * gain + shift;
+    uint32_t bits;
+
     f = f > 0 ? f : 0; /* a NaN too */
-    return f < KN_QUANT_U8_MOST ? f : KN_QUANT_U8_MOST;
+    f = (f < KN_QUANT_U8_MOST ? f : KN_QUANT_U8_MOST) + 0x1p23f;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
 }
 
-void kn_quant_pixels(const float *input, const float *x, int c, size_t pixels, uint8_t *out)
+/* n pixels of one channel; the numbers are bytes when cut off */
+static void convert(const float *x, size_t n, float gain, float shift, uint32_t *row)
 {
-    for (int i = 0; i < c; i++, x += pixels)
-        for (size_t p = 0; p < pixels; p++)
-            out[p * (size_t)c + (size_t)i] =
-                (uint8_t)lrintf(pixel_of(x[p], input[i], input[c + i]));
+    for (size_t i = 0; i < n; i++)
+        row[i] = pixel_of(x[i], gain, shift);
+}
+
+void kn_quant_pixels(const float *input, const float *x, size_t plane, int c, size_t n,
+                     uint8_t *out)
+{
+    enum { STRETCH = 256 };
+    uint32_t row[STRETCH];
+    size_t step = (size_t)c;
+
+    for (size_t p = 0; p < n; p += STRETCH) {
+        size_t some = n - p < STRETCH ? n - p : STRETCH;
+        for (int i = 0; i < c; i++) {
+            uint8_t *to = out + p * step + i;
+            convert(x + (size_t)i * plane + p, some, input[i], input[c + i], row);
+            for (size_t j = 0; j < some; j++, to += step)
+                *to = (uint8_t)row[j];
+        }
+    }
 }
 
 void kn_quant_pad_pixel(const float *input, int c, uint8_t *pixel)
 {
     for (int i = 0; i < c; i++)
-        pixel[i] = (uint8_t)lrintf(pixel_of(0, input[i], input[c + i]));
+        pixel[i] = (uint8_t)pixel_of(0, input[i], input[c + i]);
 }
 
 static int within(float x, float most)

@@ -13,12 +13,13 @@
  * instruction set changes. Then, once:
  *
  *   f = (float)sum * multiplier[oc]
- *   f = f + (float)residual * residual_multiplier       when there is a residual
+ *   f = fmaf((float)residual, residual_multiplier, f)   when there is a residual
  *   y = f rounded to nearest, ties to even, limited to what y can hold; f itself for logits
  *
- * in IEEE single precision, each operation rounded by itself. This is all the floating point there
- * is, so that equal weights and pixels give equal logits, bit for bit, on every machine. Filters
- * are s8 with one step for each output channel, the first layer's and the classifier's are s16.
+ * in IEEE single precision, each line rounded once, as C's fmaf() is. This is all the floating
+ * point there is, so that equal weights and pixels give equal logits, bit for bit, on every
+ * machine. Filters are s8 with one step for each output channel, the first layer's and the
+ * classifier's are s16.
  */
 #ifndef KERNELS_QUANT_H
 #define KERNELS_QUANT_H
@@ -71,10 +72,11 @@ static inline int kn_quant_pool_divisor(const struct kn_layer *pool)
     return (pool->kh * pool->kw + KN_QUANT_POOLED - 1) / KN_QUANT_POOLED;
 }
 
-/* Brings a float image, x: [c, pixels], back to pixels, out: [pixels, c]: x * gain + shift, rounded
- * to nearest, ties to even, limited to 0..255; a NaN becomes 0. input: [2, c], gains, then shifts
- */
-void kn_quant_pixels(const float *input, const float *x, int c, size_t pixels, uint8_t *out);
+/* Brings n numbers of each channel of a float image, channels `plane` floats apart, back to pixels,
+ * out: [n, c]: x * gain, then + shift, each rounded by itself, then to the nearest integer, ties to
+ * even, limited to 0..255; a NaN becomes 0. input: [2, c], gains, then shifts */
+void kn_quant_pixels(const float *input, const float *x, size_t plane, int c, size_t n,
+                     uint8_t *out);
 
 /* What padding is: the pixel that stands for a real 0. pixel: [c] */
 void kn_quant_pad_pixel(const float *input, int c, uint8_t *pixel);

@@ -23,5 +23,5 @@ kernels_ldlibs = $(openblas) -lm -lpthread
 cflags_kernels/conv_u8.c := -O3
 cflags_kernels/eltwise.c := -O3
 cflags_kernels/pool.c    := -O3
-cflags_kernels/quant.c   := -O3
+cflags_kernels/quant.c   := -O3 -fno-trapping-math
 cflags_kernels/ref/conv.c := -O3

@@ -95,7 +95,7 @@ INLINE __m256 scaled(const struct kn_u8_tile *t, const int32_t *sums, int lane)
 
 INLINE __m256 add_times(__m256 f, __m256i residual, __m256 times)
 {
-    return _mm256_add_ps(f, _mm256_mul_ps(_mm256_cvtepi32_ps(residual), times));
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(residual), times, f);
 }
 
 /* Eight channels of 16 that begin at `residual`, u8 or s16: unpacked within 128 bits, channels in

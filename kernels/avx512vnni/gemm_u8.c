@@ -79,7 +79,7 @@ INLINE void fetch_output(const struct kn_u8_tile *t, int i)
 
 INLINE __m512i add_times(__m512i f, __m512i residual, __m512 times)
 {
-    return BITS(_mm512_add_ps(FLOAT(f), _mm512_mul_ps(_mm512_cvtepi32_ps(residual), times)));
+    return BITS(_mm512_fmadd_ps(_mm512_cvtepi32_ps(residual), times, FLOAT(f)));
 }
 
 /* 32 channels in order are, unpacked within 128 bits, the lanes of both panels. */
@@ -99,20 +99,26 @@ INLINE __m512i add_times(__m512i f, __m512i residual, __m512 times)
         q##i = add_times(q##i, _mm512_srai_epi32(_mm512_unpackhi_epi16(r, r), 16), times);         \
     }
 
-/* Packing limits to 0..65535 or to s16, then to 0..255, and brings the lanes into order. */
-#define STORE_U8(i)                                                                                \
+/* Packing limits to s16 and brings the lanes into order. */
+#define PACK(i) _mm512_packs_epi32(_mm512_cvtps_epi32(FLOAT(p##i)), _mm512_cvtps_epi32(FLOAT(q##i)))
+
+/* Two pixels' channels, limited to 0..255, eight of one by eight of the other: sorted out. */
+#define STORE_U8(i, j)                                                                             \
     if (i < pixels) {                                                                              \
-        __m512i both =                                                                             \
-            _mm512_packus_epi32(_mm512_cvtps_epi32(FLOAT(p##i)), _mm512_cvtps_epi32(FLOAT(q##i))); \
+        __m512i both = _mm512_packus_epi16(PACK(i), j < pixels ? PACK(j) : PACK(i));               \
+        both = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), both);          \
         _mm256_store_si256((void *)((char *)t->y + AT(i, 64, t->y_gap)),                           \
-                           _mm512_cvtusepi16_epi8(both));                                          \
+                           _mm512_castsi512_si256(both));                                          \
+        if (j < pixels)                                                                            \
+            _mm256_store_si256((void *)((char *)t->y + AT(j, 64, t->y_gap)),                       \
+                               _mm512_extracti64x4_epi64(both, 1));                                \
     }
+
+#define PAIRS(X) X(0, 1) X(2, 3) X(4, 5) X(6, 7) X(8, 9) X(10, 11) X(12, 13)
 
 #define STORE_S16(i)                                                                               \
     if (i < pixels)                                                                                \
-        _mm512_store_si512(                                                                        \
-            (char *)t->y + AT(i, 128, t->y_gap),                                                   \
-            _mm512_packs_epi32(_mm512_cvtps_epi32(FLOAT(p##i)), _mm512_cvtps_epi32(FLOAT(q##i))));
+        _mm512_store_si512((char *)t->y + AT(i, 128, t->y_gap), PACK(i));
 
 /* ---- tiles ---------------------------------------------------------------------------------- */
 
@@ -156,7 +162,7 @@ INLINE void tile(const struct kn_u8_tile *t, const int pixels, const ptrdiff_t s
     if (!stem && t->y_s16) {
         EACH(STORE_S16)
     } else {
-        EACH(STORE_U8)
+        PAIRS(STORE_U8)
     }
 }
 
@@ -164,11 +170,11 @@ INLINE void tile(const struct kn_u8_tile *t, const int pixels, const ptrdiff_t s
 #define DEFINE(n)                                                                                  \
     static void dense_##n(const struct kn_u8_tile *t)                                              \
     {                                                                                              \
-        tile(t, n, 64, 16, 4, 0);                                                                  \
+        tile(t, n, 64, 16, 2, 0);                                                                  \
     }                                                                                              \
     static void strided_##n(const struct kn_u8_tile *t)                                            \
     {                                                                                              \
-        tile(t, n, 128, 16, 4, 0);                                                                 \
+        tile(t, n, 128, 16, 2, 0);                                                                 \
     }                                                                                              \
     static void stem_##n(const struct kn_u8_tile *t)                                               \
     {                                                                                              \

@@ -79,6 +79,13 @@ static float rounded(float f, float least, float most)
     return rintf(f);
 }
 
+static float residual_at(const struct kn_job *job, size_t i)
+{
+    if (job->residual_s16)
+        return (float)((const int16_t *)(const void *)job->residual)[i];
+    return (float)((const uint8_t *)(const void *)job->residual)[i];
+}
+
 static void write_row(const struct kn_job *job, const uint32_t *sum, int oc, int oy)
 {
     const struct kn_layer *l = job->layer;
@@ -89,10 +96,8 @@ static void write_row(const struct kn_job *job, const uint32_t *sum, int oc, int
     for (int ox = 0; ox < l->ow; ox++) {
         size_t i = row + (size_t)ox * (size_t)job->block_y;
         float f = (float)(int32_t)sum[ox] * times;
-        if (job->residual != NULL && job->residual_s16)
-            f += (float)((const int16_t *)(const void *)job->residual)[i] * residual_times;
-        else if (job->residual != NULL)
-            f += (float)((const uint8_t *)(const void *)job->residual)[i] * residual_times;
+        if (job->residual != NULL)
+            f = fmaf(residual_at(job, i), residual_times, f);
         if (l->relu)
             ((uint8_t *)(void *)job->y)[i] = (uint8_t)rounded(f, 0, KN_QUANT_U8_MOST);
         else

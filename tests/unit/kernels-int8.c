@@ -168,13 +168,13 @@ static void every_pixel_comes_back(void **state)
         uint8_t pixel[3] = {(uint8_t)v, (uint8_t)v, (uint8_t)v}, back[3];
         float x[3];
         t_int8_normalise(pixel, 1, x);
-        kn_quant_pixels(input, x, 3, 1, back);
+        kn_quant_pixels(input, x, 1, 3, 1, back);
         assert_memory_equal(pixel, back, 3);
     }
     const float odd[3] = {NAN, INFINITY, -INFINITY};
     const uint8_t want[3] = {0, 255, 0};
     uint8_t found[3];
-    kn_quant_pixels(input, odd, 3, 1, found);
+    kn_quant_pixels(input, odd, 1, 3, 1, found);
     assert_memory_equal(found, want, 3);
 }
 
