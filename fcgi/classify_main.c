@@ -346,6 +346,7 @@ static int open_classifier(struct program *program)
     options.max_threads = program->threads;
     wt_digest_logits_begin(&program->digest);
     program->follow = (struct fcgi_follow){.between = all_threads, .ctx = program};
+    program->limits.fast = config->decode_fast;
     program->limits.max_pixels = (uint64_t)config->max_pixels;
     program->limits.max_decode_bytes =
         config->max_decode_memory != FCGI_AUTO

@@ -11,6 +11,7 @@ struct fcgi_codec_job {
     size_t n;
     const struct fcgi_image_info *info; /* what the probe said of it */
     uint64_t max_bytes;                 /* what the library may allocate */
+    int shrink; /* 1; or 2, 4, 8: rows and columns of a JPEG so many times fewer, rounded up */
     struct fcgi_resize *resize;
     struct fcgi_image_timing *timing;
     fcgi_tick_fn *tick;

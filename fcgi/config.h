@@ -27,6 +27,7 @@ struct fcgi_config {
     int max_images;
     int64_t max_requests;
     int exif; /* FCGI_AUTO: the recipe's; else enum wt_exif */
+    int decode_fast;
     int rate_limit;
     int log_level; /* enum fcgi_log_level */
     int log_json;

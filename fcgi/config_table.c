@@ -67,6 +67,8 @@ const struct fcgi_option fcgi_config_options[] = {
      "TIME", "leave after so long without a request, if systemd owns the socket; 0: never"},
     {"exif", CHOICE, MODEL, AT(exif), "recipe", 0, 0, "recipe",
      "apply|ignore", "the orientation a photograph carries; recipe: as the model says"},
+    {"decode", CHOICE, MODEL, AT(decode_fast), "exact", 0, 0, 0,
+     "exact|fast", "fast: large JPEGs at a part of their size, nearly the same pixels"},
     {"rate-limit", INT, SPAWN, AT(rate_limit), "0", 0, 1000000, 0,
      "N", "nginx: requests per second and client address; 0: off"},
     {"log", TEXT, SPAWN, AT(log), "stderr", 0, 0, 0,

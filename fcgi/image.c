@@ -113,8 +113,21 @@ static int check_limits(const struct fcgi_image_info *info, const struct wt_reci
     return FCGI_E_OK;
 }
 
+/* How many times smaller a JPEG may be decoded: what comes out is still twice the resize's size, so
+ * that the resize's filter decides, not the decoder's. */
+static int shrink_for(const struct fcgi_image_info *info, const struct wt_recipe *recipe)
+{
+    int shorter = info->width < info->height ? info->width : info->height, shrink = 8;
+
+    if (info->format != FCGI_IMAGE_JPEG)
+        return 1;
+    while (shrink > 1 && shorter < shrink * 2 * recipe->resize)
+        shrink /= 2;
+    return shrink;
+}
+
 static struct fcgi_resize *new_resize(const struct fcgi_image_info *info,
-                                      const struct wt_recipe *recipe, uint8_t *crop)
+                                      const struct wt_recipe *recipe, int shrink, uint8_t *crop)
 {
     int orientation = recipe->exif == WT_EXIF_APPLY ? info->orientation : 1;
     int turned = orientation >= 5;
@@ -122,6 +135,7 @@ static struct fcgi_resize *new_resize(const struct fcgi_image_info *info,
 
     fcgi_preprocess_extents(recipe, turned ? info->height : info->width,
                             turned ? info->width : info->height, &across, &down);
+    across.shrink = down.shrink = shrink;
     return fcgi_resize_new(&across, &down, orientation, recipe->interpolation, crop, recipe->crop);
 }
 
@@ -164,8 +178,9 @@ int fcgi_image_crop(const uint8_t *bytes, size_t n, const struct wt_recipe *reci
         code = check_limits(&info, recipe, limits, err);
     if (code != FCGI_E_OK)
         return code;
+    job.shrink = limits->fast ? shrink_for(&info, recipe) : 1;
     made = fcgi_faults_fail("decode") ? NULL : malloc(crop_bytes);
-    job.resize = made != NULL ? new_resize(&info, recipe, made) : NULL;
+    job.resize = made != NULL ? new_resize(&info, recipe, job.shrink, made) : NULL;
     if (job.resize == NULL) {
         code = fcgi_fail(err, FCGI_E_IMAGE_TOO_LARGE,
                          "no memory is left to resize this %d x %d image", info.width, info.height);

@@ -24,6 +24,7 @@ struct fcgi_image_info {
 struct fcgi_image_limits {
     uint64_t max_pixels;       /* RESNET_MAX_PIXELS */
     uint64_t max_decode_bytes; /* RESNET_MAX_DECODE_MEMORY */
+    int fast;                  /* RESNET_DECODE: 1 is fast, 0 exact */
 };
 
 /* Nanoseconds spent, added to what is there. NULL where nobody asks. */
@@ -44,11 +45,11 @@ int fcgi_image_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *inf
                      struct fcgi_err *err);
 
 /* Decodes, orients, resizes, crops: bit for bit what Pillow's decode, exif_transpose, resize and
- * centre crop give. Limits are checked on the header, before decoding. Only the rows and columns
- * that the crop needs are computed, and rows are resized as they are decoded: the whole picture is
- * never held.
- * crop: [recipe->crop, recipe->crop, 3] bytes R G B, written whole or not at all.
- * Errors: IMAGE_TOO_LARGE, IMAGE_UNDECODABLE, UNSUPPORTED_MEDIA_TYPE, or the tick's. */
+ * centre crop give (limits->fast: nearly, of large JPEGs). Limits are checked on the header, before
+ * decoding. Only the rows and columns that the crop needs are computed, and rows are resized as
+ * they are decoded: the whole picture is never held. crop: [recipe->crop, recipe->crop, 3] bytes R
+ * G B, written whole or not at all. Errors: IMAGE_TOO_LARGE, IMAGE_UNDECODABLE,
+ * UNSUPPORTED_MEDIA_TYPE, or the tick's. */
 int fcgi_image_crop(const uint8_t *bytes, size_t n, const struct wt_recipe *recipe,
                     const struct fcgi_image_limits *limits, uint8_t *crop,
                     struct fcgi_image_timing *timing, fcgi_tick_fn *tick, void *ctx,

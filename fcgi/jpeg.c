@@ -12,6 +12,7 @@
 #include <jpeglib.h>
 
 #include "fcgi/codec.h"
+#include "fcgi/jpeg_fast.h"
 
 enum {
     /* A real progressive file has 10 scans, an optimised one some 60; each costs a pass over all
@@ -266,7 +267,7 @@ static void cmyk_to_rgb(uint8_t *row, unsigned width)
 static int cut_columns(struct job *job)
 {
     const struct fcgi_resize *resize = job->work->resize;
-    unsigned unit = (unsigned)job->lib.max_h_samp_factor * DCTSIZE;
+    unsigned unit = (unsigned)(job->lib.max_h_samp_factor * DCTSIZE / job->work->shrink);
     unsigned from = (unsigned)fcgi_resize_first_column(resize) / unit;
     unsigned end = ((unsigned)fcgi_resize_end_column(resize) + unit - 1) / unit + 1;
     JDIMENSION left = from > 0 ? (from - 1) * unit : 0, width;
@@ -323,12 +324,14 @@ static void check_end(struct job *job)
     WARNMS(&job->lib, JWRN_JPEG_EOF);
 }
 
-static void job_decode(struct job *job)
+static void read_picture(struct job *job)
 {
     const struct fcgi_codec_job *work = job->work;
     size_t pixel_bytes = job->lib.num_components == 4 ? 4 : 3;
 
     job->lib.out_color_space = pixel_bytes == 4 ? JCS_CMYK : JCS_RGB;
+    job->lib.scale_num = (unsigned)(DCTSIZE / work->shrink);
+    job->lib.scale_denom = DCTSIZE;
     job->lib.mem->max_memory_to_use = work->max_bytes < LONG_MAX ? (long)work->max_bytes : LONG_MAX;
     job->progress.progress_monitor = on_progress;
     job->lib.progress = &job->progress;
@@ -337,6 +340,16 @@ static void job_decode(struct job *job)
         ERREXIT1(&job->lib, JERR_OUT_OF_MEMORY, 0);
     jpeg_start_decompress(&job->lib);
     decode_rows(job, pixel_bytes);
+}
+
+static void job_decode(struct job *job)
+{
+    int code = job->work->shrink > 1 ? fcgi_jpeg_fast(job->work, &job->lib, job->err) : -1;
+
+    if (code == -1)
+        read_picture(job);
+    else if (code != FCGI_E_OK)
+        give_up(job);
     check_end(job);
 }
 

@@ -33,6 +33,7 @@ static int bind(struct fcgi_other *other, const struct wt_model *model,
         wt_model_close(&other->model);
         return -1;
     }
+    wt_model_leave(&other->model); /* a plan of int8 has looked at its numbers */
     other->proof = FCGI_UNPROVEN;
     return 0;
 }

@@ -1,6 +1,6 @@
 /* precisions.h: what one model file can be computed in. The default is proven before a worker is
  * ready; the others are bound to their weights by then, so that nothing has to be opened later, but
- * not a byte of them is read, and no memory of theirs touched, until somebody asks for one. */
+ * they take no memory until somebody asks for one. */
 #ifndef FCGI_PRECISIONS_H
 #define FCGI_PRECISIONS_H
 

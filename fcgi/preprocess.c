@@ -39,6 +39,7 @@ void fcgi_preprocess_extents(const struct wt_recipe *recipe, int width, int heig
     assert(width > 0 && height > 0);
     across->in = width;
     down->in = height;
+    across->shrink = down->shrink = 1;
     across->out = recipe->squash ? recipe->resize : resized(width, shorter, recipe->resize);
     down->out = recipe->squash ? recipe->resize : resized(height, shorter, recipe->resize);
     centre(across, recipe->crop);

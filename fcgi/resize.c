@@ -68,19 +68,22 @@ struct filter {
     double (*weight)(double);
     double support; /* half the filter's width, in source pixels after scaling */
     double scale;   /* source pixels per resized pixel */
+    double offset; /* in source pixels: a mirrored line begins where its last, partial pixel ends */
     double stretch; /* max(scale, 1): how far antialiasing widens the filter */
 };
 
 static struct filter filter_for(const struct fcgi_extent *extent,
-                                enum wt_interpolation interpolation)
+                                enum wt_interpolation interpolation, int mirrored)
 {
     struct filter f = {.weight = triangle, .support = 1.0};
+    double pixels = (double)extent->in / extent->shrink;
 
     if (interpolation == WT_BICUBIC) {
         f.weight = cubic;
         f.support = 2.0;
     }
-    f.scale = (double)extent->in / extent->out;
+    f.scale = pixels / extent->out;
+    f.offset = mirrored ? ceil(pixels) - pixels : 0.0;
     f.stretch = f.scale < 1.0 ? 1.0 : f.scale;
     f.support *= f.stretch;
     return f;
@@ -89,7 +92,7 @@ static struct filter filter_for(const struct fcgi_extent *extent,
 /* Which pixels make resized pixel `out`, in oriented order. w: their weights, before rounding. */
 static void make_tap(const struct filter *f, int in, int out, struct fcgi_tap *tap, double *w)
 {
-    double center = (out + 0.5) * f->scale, inverse = 1.0 / f->stretch, sum = 0.0;
+    double center = (out + 0.5) * f->scale + f->offset, inverse = 1.0 / f->stretch, sum = 0.0;
     int first = (int)(center - f->support + 0.5), end = (int)(center + f->support + 0.5);
 
     first = first < 0 ? 0 : first;
@@ -125,9 +128,10 @@ static void axis_free(struct axis *axis)
 static int axis_init(struct axis *axis, const struct fcgi_extent *extent,
                      enum wt_interpolation interpolation, int mirrored)
 {
-    struct filter f = filter_for(extent, interpolation);
+    struct filter f = filter_for(extent, interpolation, mirrored);
     size_t most = (size_t)ceil(f.support) * 2 + 1, fours = (most + 3) / 4;
     size_t n = (size_t)extent->count;
+    int in = (extent->in + extent->shrink - 1) / extent->shrink;
     double *w = calloc(most, sizeof(*w));
 
     axis->n = extent->count;
@@ -141,11 +145,11 @@ static int axis_init(struct axis *axis, const struct fcgi_extent *extent,
         struct fcgi_tap *tap = &axis->tap[mirrored ? axis->n - 1 - i : i];
         struct fcgi_weights *weights = axis->weights + (size_t)i * fours;
 
-        make_tap(&f, extent->in, extent->first + i, tap, w);
+        make_tap(&f, in, extent->first + i, tap, w);
         set_weights(weights, w, tap->count, mirrored);
         tap->weights = weights;
         if (mirrored)
-            tap->first = extent->in - tap->first - tap->count;
+            tap->first = in - tap->first - tap->count;
         tap->at = extent->pad + i;
         axis->most = tap->count > axis->most ? tap->count : axis->most;
     }
@@ -232,6 +236,12 @@ int fcgi_resize_first_column(const struct fcgi_resize *resize)
 int fcgi_resize_end_column(const struct fcgi_resize *resize)
 {
     return resize->x.end;
+}
+
+void fcgi_resize_rewind(struct fcgi_resize *resize)
+{
+    resize->row = resize->y.begin;
+    resize->next = 0;
 }
 
 static void finish_line(struct fcgi_resize *resize, const struct fcgi_tap *tap)

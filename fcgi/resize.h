@@ -10,11 +10,12 @@
 
 /* One direction of the picture as it is seen (after orientation), in pixels. */
 struct fcgi_extent {
-    int in;    /* before the resize */
-    int out;   /* after it */
-    int first; /* the first resized pixel that the crop shows */
-    int count; /* how many it shows, 1..crop */
-    int pad;   /* where in the crop they begin: > 0 when the resized picture is the smaller one */
+    int in;     /* before the resize */
+    int out;    /* after it */
+    int first;  /* the first resized pixel that the crop shows */
+    int count;  /* how many it shows, 1..crop */
+    int shrink; /* the stored picture has so many times fewer pixels, rounded up; 1: as many */
+    int pad;    /* where in the crop they begin: > 0 when the resized picture is the smaller one */
 };
 
 struct fcgi_resize;
@@ -44,6 +45,8 @@ struct fcgi_strip {
     size_t stride;      /* bytes */
     int left, top, n;
 };
+
+void fcgi_resize_rewind(struct fcgi_resize *resize); /* to the first row again */
 
 /* Takes the next rows of those, from the first on, in order; they have at least the columns above.
  * The crop is complete after the last. */

@@ -9,6 +9,7 @@ endif
 flags_fcgi/avx2 := -mavx2
 # Its loops are short and plain.
 cflags_fcgi/resample.c := -O3
+cflags_fcgi/jpeg_fast.c := -O3
 fcgi_ldlibs := -lfcgi -ljpeg -lpng -lwebpdemux -lwebp
 
 programs += resnet-fcgi resnet-classify

@@ -148,6 +148,7 @@ static int open_predictor(struct fcgi_worker *worker, char text[512])
     predictor->classifier = &worker->classifier;
     predictor->limits.max_pixels = (uint64_t)config->max_pixels;
     predictor->limits.max_decode_bytes = (uint64_t)decode_memory(worker);
+    predictor->limits.fast = config->decode_fast;
     predictor->exif = config->exif;
     predictor->max_images = config->max_images;
     predictor->follow = (struct fcgi_follow){fcgi_follow_tick, fcgi_follow_between, worker};

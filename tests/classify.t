@@ -215,6 +215,29 @@ def exif():
         tap.ok(crops["variable"] == crops["plain"], "RESNET_EXIF=ignore")
 
 
+def decode():
+    """A large picture decoded at a part of its size; a small one is what it always was."""
+    with Place() as place:
+        large = place.picture("large.jpg", width=1100, height=1030)
+        small = place.picture("small.jpg", width=1100, height=1020)
+        crops = {}
+        for name, arguments, variables in (
+            ("exact", [large], {}),
+            ("flag", ["--decode", "fast", large], {}),
+            ("variable", [large], {"RESNET_DECODE": "fast"}),
+            ("small", [small], {}),
+            ("small, fast", ["--decode=fast", small], {}),
+        ):
+            out = place.path("crop.npy")
+            place.run("--dump-crop", out, *arguments, **variables)
+            crops[name] = load(out)
+        tap.ok(crops["flag"] == crops["variable"] != crops["exact"], "--decode fast, RESNET_DECODE")
+        _, exact = crops["exact"]
+        apart = sum(abs(a - b) for a, b in zip(exact, crops["flag"][1])) / len(exact)
+        tap.ok(apart < 3, "nearly the same pixels", apart)
+        tap.ok(crops["small"] == crops["small, fast"], "below 1024 pixels exactly the same")
+
+
 def usage():
     with Place() as place:
         one = place.picture("one.jpg")
@@ -223,6 +246,7 @@ def usage():
             (["--jsom", one], "did you mean --json"),
             (["-k", "0", one], "-k: expected"),
             (["-k", "five", one], "-k: expected"),
+            (["--decode", "quick", one], "--decode: expected one of exact|fast"),
             (["--json=1", one], "--json: expected no value"),
             (["--logits"], "--logits: expected a value"),
             (["--tensor", "x.npy", one], "--tensor: expected no image"),
@@ -254,4 +278,4 @@ def engines():
         tap.equal(run.out, found["ref"].out, "RESNET_ISA is obeyed")
 
 
-tap.run(a_table, json_lines, directories, bad_files, arrays, wrong_arrays, exif, usage, engines)
+tap.run(a_table, json_lines, directories, bad_files, arrays, wrong_arrays, exif, decode, usage, engines)

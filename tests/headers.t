@@ -136,7 +136,7 @@ def asked_first(service, origin):
         answer = service.get(path, ask_first("POST", origin), method="OPTIONS")
         found = cors(answer)
         tap.equal((answer.status, answer.body), (204, b""), f"{origin}: OPTIONS {path}")
-        tap.equal(found.get("allow-methods"), "GET, HEAD, POST", f"{origin}: OPTIONS {path}: methods")
+        tap.equal(found.get("allow-methods"), "GET, HEAD, POST, PUT", f"{origin}: OPTIONS {path}: methods")
         for name in ("Content-Type", "X-Request-ID", "X-Request-Timeout-Ms", "traceparent"):
             tap.ok(name in found.get("allow-headers", "").split(", "), f"OPTIONS {path}: {name}", found)
         tap.ok(int(found.get("max-age", 0)) > 0, f"OPTIONS {path}: may be kept")

@@ -95,7 +95,7 @@ def page(nginx):
     tap.ok(not re.search(r"https?://|//[a-z]", text), "page: nothing from anywhere else", text)
     parts = re.findall(r'(?:src|href)="(page/[^"]+)"', text)
     tap.ok(len(parts) >= 3, "page: icon, style, script", parts)
-    for name in parts:
+    for name in parts + ["openapi.json"]:
         tap.equal(web.request(nginx.port, "GET", "/" + name).status, 200, f"page: {name} is there")
     for name in ("page/", "page/nothing.js", "page/../../templates/resnet.conf.template"):
         tap.ok(web.request(nginx.port, "GET", "/" + name).status >= 400, f"page: no {name}")

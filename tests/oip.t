@@ -12,7 +12,7 @@ import kserve_client
 import tap
 import web
 from kserve_client import Input, Output
-from service import Service, clean_environment, program
+from service import Service, clean_environment, program, real_model
 
 MODEL = "resnet50"
 ERROR_KEYS = ["success", "error", "code", "request_id"]
@@ -268,6 +268,34 @@ def precisions():
                     tap.ok(logits["bf16"] != logits["fp32"], f"{name}: bf16 is another one")
 
 
+def read_npy(path):
+    """The bytes of its array."""
+    with open(path, "rb") as file:
+        head = file.read(10)
+        size = int.from_bytes(head[8:10], "little")
+        file.seek(10 + size)
+        return file.read()
+
+
+def golden():
+    """Exact inputs of four photographs against float64 logits of the same weights."""
+    model = real_model()
+    if not model:
+        tap.skip("real weights", "RESNET_SHARED names no folder with real weights")
+        return
+    data = os.path.join(os.environ["RESNET_SHARED"], "data", "ref")
+    inputs = read_npy(os.path.join(data, "input4.npy"))
+    expected = struct.unpack("<4000d", read_npy(os.path.join(data, "logits4_f64.npy")))
+    with Service(workers=1, model=model) as service:
+        with kserve_client.Client("127.0.0.1", service.port) as client:
+            tensor = Input("input", [4, 3, 224, 224], "FP32").raw_bytes(inputs)
+            found = client.infer(MODEL, [tensor], [Output("logits", binary=True)]).values("logits")
+            shape = client.model(MODEL)["outputs"][2]["shape"]
+    off = max(abs(a - b) for a, b in zip(found, expected)) / max(map(abs, expected))
+    tap.ok(off < 5e-6, "real weights: four tensors in, logits out, as in float64", off)
+    tap.equal(shape, [-1, 2048], "real weights: features")
+
+
 def everything():
     with Service(workers=2, RESNET_MAX_IMAGES=4) as service:
         before = service.workers()
@@ -279,4 +307,4 @@ def everything():
         tap.equal(service.workers(), before, "the same workers are still there")
 
 
-tap.run(everything, precisions)
+tap.run(everything, precisions, golden)

@@ -4,6 +4,8 @@ says what it was computed in; what is not there is refused in a sentence that he
 asks for costs nothing."""
 # timeout: 180
 
+import base64
+import json
 import os
 import re
 import subprocess
@@ -18,7 +20,7 @@ from service import Service
 from worker import Worker
 
 PHOTO = draw.jpeg()
-ALL = "fp32,bf16"
+ALL = "fp32,bf16,int8"
 
 
 def pack(path, precisions):
@@ -74,17 +76,57 @@ def one_request_or_all(directory):
         body, kind = form("bf16")
         tap.equal(ask(worker, body=body, **kind).json["predictions"], bf16.json["predictions"],
                   "a form's field says it too")  # fmt: skip
+        body = json.dumps({"image": base64.b64encode(PHOTO).decode(), "precision": "bf16"}).encode()
+        answer = ask(worker, body=body, CONTENT_TYPE="application/json")
+        tap.equal((answer.headers["X-Precision"], answer.json["predictions"]),
+                  ("bf16", bf16.json["predictions"]), "and JSON")  # fmt: skip
         tap.equal(ask(worker).headers["X-Precision"], "fp32", "for one request only")
         for wrong in ("fp16", "", "bf16x", "%62f16"):
             answer = ask(worker, wrong)
             tap.equal((answer.status, answer.json["code"]), (400, "bad_request"), f"{wrong!r}: refused")
-            tap.ok("(fp32, bf16" in answer.json["error"], "with what is there", answer.json["error"])
+            tap.ok("(fp32, bf16, int8)" in answer.json["error"], "with what is there", answer.json["error"])
             tap.ok("X-Precision" not in answer.headers, "computed in nothing", answer.headers)
     with Worker(model=model, RESNET_PRECISION="bf16") as worker:
         answer = ask(worker)
         tap.equal(answer.headers["X-Precision"], "bf16", "RESNET_PRECISION=bf16")
         tap.equal(answer.json["predictions"], bf16.json["predictions"], "the same numbers")
         tap.equal(ask(worker, "fp32").json["predictions"], usual.json["predictions"], "fp32 on demand")
+
+
+def classify(model, digest, *files, **more):
+    command = [service.program("resnet-classify"), "-m", model, "--verify", digest, *files]
+    return subprocess.run(command, env=service.clean_environment(**more), capture_output=True,
+                          text=True, timeout=60)  # fmt: skip
+
+
+def exact(directory):
+    """int8 is the same bits everywhere: any engine can check what another has answered."""
+    model, other = f"{directory}/all.rnm", draw.jpeg(seed=7)
+    names = [f"{directory}/{name}.jpg" for name in ("photo", "other")]
+    for name, data in zip(names, (PHOTO, other)):
+        with open(name, "wb") as file:
+            file.write(data)
+    parts = b"".join(b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + data + b"\r\n"
+                     for data in (PHOTO, other))  # fmt: skip
+    with Worker(model=model) as worker:
+        one = ask(worker, "int8").headers
+        both = ask(worker, "int8", body=parts + b"--B--\r\n",
+                   CONTENT_TYPE="multipart/form-data; boundary=B").headers  # fmt: skip
+        tap.ok("X-Result-Digest" not in ask(worker, "bf16").headers, "bf16 has no digest")
+    digest = one["X-Result-Digest"]
+    tap.ok(re.fullmatch("[0-9a-f]{64}", digest), "int8 has one", one)
+    for isa in ("avx512vnni", "avx2", "blas", "ref"):
+        done = classify(model, digest, names[0], RESNET_ISA=isa)
+        if done.returncode == 78 and "the choices on this machine" in done.stderr:
+            tap.skip(f"{isa}: the same", "this machine has no such instructions")
+            continue
+        tap.equal(done.returncode, 0, f"{isa}: --verify finds the same logits")
+        done = classify(model, digest, names[1], RESNET_ISA=isa)
+        tap.ok(done.returncode == 1 and "are not those of" in done.stderr, "not another's", done.stderr)
+    tap.equal(classify(model, both["X-Result-Digest"], *names).returncode, 0, "two pictures")
+    tap.equal(classify(model, both["X-Result-Digest"], *names[::-1]).returncode, 1, "not turned round")
+    tap.equal(classify(model, "0x12", names[0]).returncode, 64, "no digest at all: 64")
+    tap.equal(classify(f"{directory}/bf16.rnm", digest, names[0]).returncode, 78, "no int8 there: 78")
 
 
 def what_is_not_there(directory):
@@ -149,20 +191,20 @@ def damaged(directory):
 
 def counted(directory):
     with Service(model=f"{directory}/all.rnm", workers=1) as there:
-        for precision, times in (("fp32", 2), ("bf16", 3)):
+        for precision, times in (("fp32", 2), ("bf16", 3), ("int8", 1)):
             for _ in range(times):
                 answer = there.post(PHOTO, path="/predict?precision=" + precision)
                 tap.equal(answer.header("x-precision"), precision, f"through nginx: {precision}")
         text = there.get("/metrics", port=there.inside).body.decode()
         found = dict(re.findall(r'^resnet_images_total{precision="(\w+)"} (\d+)', text, re.M))
-        tap.equal(found, {"fp32": "2", "bf16": "3", "int8": "0"}, "/metrics counts by precision")
+        tap.equal(found, {"fp32": "2", "bf16": "3", "int8": "1"}, "/metrics counts by precision")
         status = there.get("/status").json()
-        tap.equal((status["precision"], status["precisions"]), ("fp32", ["fp32", "bf16"]), "/status")
+        tap.equal((status["precision"], status["precisions"]), ("fp32", ["fp32", "bf16", "int8"]), "/status")
 
 
 def everything():
     with tempfile.TemporaryDirectory(prefix="resnet-p.") as directory:
-        for part in (one_request_or_all, what_is_not_there, unasked_costs_nothing, damaged, counted):
+        for part in (one_request_or_all, what_is_not_there, exact, unasked_costs_nothing, damaged, counted):
             part(directory)
 
 

@@ -186,16 +186,19 @@ static int check_all(const struct wt_json *json, struct wt_err *err)
  * the depth is bounded before it runs. */
 static int check_depth(const char *text, size_t n, struct wt_err *err)
 {
+    enum { QUOTE = 2 };
+    static const signed char steps[256] = {
+        ['{'] = 1, ['['] = 1, ['}'] = -1, [']'] = -1, ['"'] = QUOTE};
     int depth = 0;
 
     for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (c == '"')
+        int step = steps[(unsigned char)text[i]];
+        if (step == 0)
+            continue;
+        if (step == QUOTE)
             i += 1 + wt_json_text_string(text + i + 1, n - i - 1);
-        else if (c == '{' || c == '[')
-            depth++;
-        else if (c == '}' || c == ']')
-            depth--;
+        else
+            depth += step;
         if (depth > WT_JSON_MAX_DEPTH)
             return wt_fail(err, WT_EFORMAT, "JSON, byte %zu: nested deeper than %d", i,
                            WT_JSON_MAX_DEPTH);

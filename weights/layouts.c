@@ -6,13 +6,60 @@
 #include "weights/model_format.h"
 
 const struct wt_layout wt_layouts[WT_N_LAYOUTS] = {
-    {"f32.plain", WT_IN_FP32, WT_RNM_F32},
-    {"f32.n16", WT_IN_FP32, WT_RNM_F32},
-    {"bf16.n32", WT_IN_BF16, WT_RNM_BF16},
+    {"f32.plain", WT_IN_FP32},
+    {"f32.n16", WT_IN_FP32},
+    {"bf16.n32", WT_IN_BF16},
+    {"s8.n32", WT_IN_INT8},
 };
 
 static const char *const precisions[WT_N_PRECISIONS] = {
-    [WT_IN_FP32] = "fp32", [WT_IN_BF16] = "bf16"};
+    [WT_IN_FP32] = "fp32", [WT_IN_BF16] = "bf16", [WT_IN_INT8] = "int8"};
+
+/* int8's first layer and classifier have filters of 16 bits. */
+static uint32_t filter_dtype(enum wt_precision precision, const struct kn_layer *layer)
+{
+    switch (precision) {
+    case WT_IN_BF16:
+        return WT_RNM_BF16;
+    case WT_IN_INT8:
+        return layer->in == 0 || layer->op == KN_FC ? WT_RNM_S16 : WT_RNM_S8;
+    default:
+        return WT_RNM_F32;
+    }
+}
+
+/* Elements of four bytes. */
+static struct wt_part part_of(const char *kind, uint32_t dtype, uint32_t ndim, int rows,
+                              int columns)
+{
+    uint64_t n = (uint64_t)rows * (uint64_t)(ndim == 2 ? columns : 1);
+    return (struct wt_part){
+        kind, dtype, ndim, {(uint64_t)rows, ndim == 2 ? (uint64_t)columns : 0}, n * 4};
+}
+
+int wt_layouts_parts(const struct wt_layout *layout, const struct kn_layer *l,
+                     struct wt_part parts[WT_MAX_PARTS])
+{
+    const int oihw[] = {l->oc, l->ic, l->kh, l->kw};
+    int int8 = layout->precision == WT_IN_INT8, n = 0;
+
+    if (l->op != KN_CONV && l->op != KN_FC)
+        return 0;
+    parts[n] = (struct wt_part){.kind = "weight", .ndim = l->op == KN_FC ? 2 : 4};
+    parts[n].dtype = filter_dtype(layout->precision, l);
+    parts[n].bytes = kn_pack_bytes(layout->id, l);
+    for (uint32_t d = 0; d < parts[n].ndim; d++)
+        parts[n].dim[d] = (uint64_t)oihw[d];
+    n++;
+    parts[n++] = part_of("bias", int8 ? WT_RNM_S32 : WT_RNM_F32, 1, l->oc, 0);
+    if (!int8)
+        return n;
+    parts[n++] = part_of("multiplier", WT_RNM_F32, 1, l->oc, 0);
+    parts[n++] = part_of("step", WT_RNM_F32, 1, KN_QUANT_STEPS, 0);
+    if (l->in == 0)
+        parts[n++] = part_of("input", WT_RNM_F32, 2, 2, l->ic);
+    return n;
+}
 
 const struct wt_layout *wt_layouts_find(const char *id)
 {
@@ -29,7 +76,9 @@ const char *wt_layouts_precision(enum wt_precision precision)
 
 const char *wt_layouts_dtype(uint32_t dtype)
 {
-    return dtype == WT_RNM_BF16 ? "bf16" : "f32";
+    static const char *const names[] = {"?", "f32", "bf16", "s8", "s16", "s32"};
+
+    return dtype < sizeof(names) / sizeof(names[0]) ? names[dtype] : names[0];
 }
 
 unsigned wt_layouts_parse(const char *list, const char **unknown, int *n)

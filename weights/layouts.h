@@ -5,19 +5,32 @@
 
 #include <stdint.h>
 
-enum wt_precision { WT_IN_FP32, WT_IN_BF16, WT_N_PRECISIONS };
+#include "kernels/kernels.h"
+
+enum wt_precision { WT_IN_FP32, WT_IN_BF16, WT_IN_INT8, WT_N_PRECISIONS };
 
 struct wt_layout {
     const char *id; /* as kn_pack() knows it */
     enum wt_precision precision;
-    uint32_t dtype; /* of the filters; biases are WT_RNM_F32 */
+};
+
+/* One tensor of a layer: "LAYER.kind". */
+struct wt_part {
+    const char *kind;
+    uint32_t dtype, ndim;
+    uint64_t dim[KN_MAX_DIMS], bytes;
 };
 
 /* In the order of a file's sections. */
-enum { WT_N_LAYOUTS = 3 };
+enum { WT_N_LAYOUTS = 4, WT_MAX_PARTS = 5 };
 extern const struct wt_layout wt_layouts[WT_N_LAYOUTS];
 
 const struct wt_layout *wt_layouts_find(const char *id); /* or NULL */
+
+/* What a layer's parameters are in that layout, in the order of the file: its filters first.
+ * Returns how many; pools have none. */
+int wt_layouts_parts(const struct wt_layout *layout, const struct kn_layer *layer,
+                     struct wt_part parts[WT_MAX_PARTS]);
 
 const char *wt_layouts_precision(enum wt_precision precision); /* "fp32" */
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "weights/digest.h"
 #include "weights/layouts.h"
@@ -12,7 +13,7 @@
 struct lookup {
     const struct wt_view *view;
     const struct wt_rnm_section *section;
-    uint32_t dtype; /* of its filters */
+    const struct wt_layout *layout; /* of it */
 };
 
 /* A kn_shape_fn on the section's tensor table. */
@@ -28,29 +29,26 @@ static int shape_of(void *ctx, const char *name, int64_t dim[KN_MAX_DIMS])
     return (int)tensor->ndim;
 }
 
-/* The section's tensor "LAYER.kind": of that dtype and shape, and `bytes` long. */
-static int find_data(const void **data, const struct lookup *lookup, const char *layer,
-                     const char *kind, uint32_t dtype, const int64_t *dim, uint32_t ndim,
-                     uint64_t bytes, struct wt_err *err)
+/* The section's tensor "LAYER.kind": of that dtype, shape and size. */
+static int find_part(const void **data, const struct lookup *lookup, const char *layer,
+                     const struct wt_part *part, struct wt_err *err)
 {
     char name[sizeof(((struct wt_rnm_tensor *)0)->name)];
     const struct wt_rnm_tensor *t;
-    int same;
 
-    snprintf(name, sizeof(name), "%s.%s", layer, kind);
+    snprintf(name, sizeof(name), "%s.%s", layer, part->kind);
     t = wt_view_tensor(lookup->view, lookup->section, name);
     if (t == NULL)
         return wt_fail(err, WT_ETENSOR, "%s: section %s lacks %s; pack the weights again",
                        lookup->view->path, lookup->section->layout, name);
-    same = t->dtype == dtype && t->ndim == ndim && t->bytes == bytes;
-    for (uint32_t i = 0; i < ndim; i++)
-        same = same && t->dim[i] == (uint64_t)dim[i];
-    if (!same)
+    if (t->dtype != part->dtype || t->ndim != part->ndim || t->bytes != part->bytes ||
+        memcmp(t->dim, part->dim, part->ndim * sizeof(t->dim[0])) != 0)
         return wt_fail(err, WT_ESHAPE,
-                       "%s: section %s: %s: expected %s [%" PRId64 ", ...] in %" PRIu64
+                       "%s: section %s: %s: expected %s [%" PRIu64 ", ...] in %" PRIu64
                        " bytes, found dtype %" PRIu32 " [%" PRIu64 ", ...] in %" PRIu64,
-                       lookup->view->path, lookup->section->layout, name, wt_layouts_dtype(dtype),
-                       dim[0], bytes, t->dtype, t->dim[0], t->bytes);
+                       lookup->view->path, lookup->section->layout, name,
+                       wt_layouts_dtype(part->dtype), part->dim[0], part->bytes, t->dtype,
+                       t->dim[0], t->bytes);
     *data = lookup->view->base + lookup->section->offset + t->offset;
     return WT_OK;
 }
@@ -58,20 +56,22 @@ static int find_data(const void **data, const struct lookup *lookup, const char 
 static int find_weight(struct kn_weight *weight, const struct lookup *lookup,
                        const struct kn_layer *layer, struct wt_err *err)
 {
-    int64_t dim[KN_MAX_DIMS] = {layer->oc, layer->ic, layer->kh, layer->kw};
-    uint32_t ndim = layer->op == KN_FC ? 2 : 4;
-    const void *bias = NULL;
+    struct wt_part parts[WT_MAX_PARTS];
+    const void *data[WT_MAX_PARTS] = {NULL};
+    int n = wt_layouts_parts(lookup->layout, layer, parts);
 
     *weight = (struct kn_weight){0};
-    if (layer->op != KN_CONV && layer->op != KN_FC)
-        return WT_OK;
-    int code = find_data(&weight->w, lookup, layer->name, "weight", lookup->dtype, dim, ndim,
-                         kn_pack_bytes(lookup->section->layout, layer), err);
-    if (code == WT_OK)
-        code = find_data(&bias, lookup, layer->name, "bias", WT_RNM_F32, dim, 1,
-                         (uint64_t)layer->oc * sizeof(float), err);
-    weight->bias = bias;
-    return code;
+    for (int p = 0; p < n; p++) {
+        int code = find_part(&data[p], lookup, layer->name, &parts[p], err);
+        if (code != WT_OK)
+            return code;
+    }
+    weight->w = data[0];
+    if (lookup->layout->precision == WT_IN_INT8)
+        weight->quant = (struct kn_quant){data[1], data[2], data[3], data[4]};
+    else
+        weight->bias = data[1];
+    return WT_OK;
 }
 
 /* Rebuilds the layer table from the tensors' shapes, and holds it against the header. */
@@ -110,18 +110,18 @@ static int find_section(struct lookup *lookup, const char *layout, struct wt_err
     const struct wt_layout *wanted = wt_layouts_find(layout);
 
     lookup->section = wt_view_section(view, layout);
-    lookup->dtype = wanted ? wanted->dtype : WT_RNM_F32;
+    lookup->layout = wanted ? wanted : &wt_layouts[0];
     if (lookup->section != NULL)
         return WT_OK;
     for (uint32_t i = 0; i < view->header->n_sections && strlen(found) < sizeof(found) - 28; i++)
         snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s%s (%s)",
                  i > 0 ? ", " : "", view->sections[i].layout, view->sections[i].precision);
-    const char *precision = wt_layouts_precision(wanted ? wanted->precision : WT_IN_FP32);
+    const char *precision = wt_layouts_precision(lookup->layout->precision);
     return wt_fail(err, WT_ESECTION,
                    "%s: has no section %s (%s), only %s; pack the weights again with this "
                    "release's resnet-pack pack --precision %s%s, or choose another precision",
                    view->path, layout, precision, found,
-                   wanted != NULL && wanted->precision != WT_IN_FP32 ? "fp32," : "", precision);
+                   lookup->layout->precision != WT_IN_FP32 ? "fp32," : "", precision);
 }
 
 static int list_labels(struct wt_mapping *mapping, struct wt_err *err)
@@ -210,6 +210,14 @@ int wt_model_check(const struct wt_model *model, struct wt_err *err)
     const struct wt_view *view = &((const struct wt_mapping *)model->impl)->view;
 
     return wt_view_check_section(view, wt_view_section(view, model->layout), err);
+}
+
+void wt_model_leave(const struct wt_model *model)
+{
+    const struct wt_view *view = &((const struct wt_mapping *)model->impl)->view;
+    const struct wt_rnm_section *section = wt_view_section(view, model->layout);
+
+    madvise((void *)(uintptr_t)(view->base + section->offset), section->bytes, MADV_DONTNEED);
 }
 
 int wt_model_has(const struct wt_model *model, const char *layout)

@@ -24,6 +24,9 @@ enum {
     WT_RNM_SYNTHETIC = 1,
     WT_RNM_F32 = 1, /* dtypes of a tensor */
     WT_RNM_BF16 = 2,
+    WT_RNM_S8 = 3,
+    WT_RNM_S16 = 4,
+    WT_RNM_S32 = 5,
     WT_RNM_MAX_SECTIONS = 64,
     WT_RNM_MAX_TENSORS = 4096, /* in one section */
     WT_RNM_STAGES = 6,         /* stem, layer1 .. layer4, features */
@@ -57,12 +60,13 @@ struct wt_rnm_header {
 
 struct wt_rnm_section {
     char layout[16];   /* "f32.plain"; ids that a reader does not know are skipped */
-    char precision[8]; /* "fp32", "bf16" */
+    char precision[8]; /* "fp32", "bf16", "int8" */
     uint32_t crc;      /* CRC-32C of its bytes */
     uint32_t n_tensors;
     uint64_t offset, bytes;
     uint64_t tensors_offset;
-    uint64_t reserved; /* zero */
+    uint64_t check; /* int8: the first 8 bytes of the SHA-256 of the logits (little-endian f32) that
+                       the self-test's picture gives; else zero */
 };
 
 struct wt_rnm_tensor {

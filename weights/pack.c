@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernels/quant.h"
 #include "weights/digest.h"
 #include "weights/recipe.h"
 #include "weights/view.h"
@@ -59,17 +60,13 @@ static uint64_t round_up(uint64_t n, uint64_t to)
 
 /* ---- the head ------------------------------------------------------------------------------ */
 
-static int has_weights(const struct kn_layer *layer)
+static uint32_t count_tensors(const struct wt_layout *layout, const struct kn_net *net)
 {
-    return layer->op == KN_CONV || layer->op == KN_FC;
-}
-
-static uint32_t count_tensors(const struct kn_net *net)
-{
+    struct wt_part parts[WT_MAX_PARTS];
     uint32_t n = 0;
 
     for (int i = 0; i < net->n_layers; i++)
-        n += has_weights(&net->layer[i]) ? 2 : 0;
+        n += (uint32_t)wt_layouts_parts(layout, &net->layer[i], parts);
     return n;
 }
 
@@ -84,12 +81,13 @@ static void choose_layouts(struct writer *w)
 }
 
 /* Says where in the head its parts lie, and how long it is. */
-static void plan_head(struct wt_rnm_header *h, const struct wt_pack *pack, int n_sections)
+static void plan_head(struct wt_rnm_header *h, const struct writer *w)
 {
-    uint64_t tables =
-        (uint64_t)n_sections * sizeof(struct wt_rnm_section) +
-        (uint64_t)n_sections * count_tensors(pack->net) * sizeof(struct wt_rnm_tensor);
+    const struct wt_pack *pack = w->pack;
+    uint64_t tables = (uint64_t)w->n_sections * sizeof(struct wt_rnm_section);
 
+    for (int i = 0; i < w->n_sections; i++)
+        tables += count_tensors(w->layouts[i], pack->net) * sizeof(struct wt_rnm_tensor);
     h->sections_offset = round_up(sizeof(*h), 8);
     h->labels_offset = h->sections_offset + tables;
     h->labels_bytes = pack->labels->bytes;
@@ -114,48 +112,40 @@ static void fill_header(struct wt_rnm_header *h, const struct wt_pack *pack)
 }
 
 static struct wt_rnm_tensor *add_tensor(struct wt_rnm_section *section, struct wt_rnm_tensor *at,
-                                        const char *layer, const char *kind, uint32_t dtype,
-                                        uint64_t bytes)
+                                        const char *layer, const struct wt_part *part)
 {
-    snprintf(at->name, sizeof(at->name), "%s.%s", layer, kind);
-    at->dtype = dtype;
+    snprintf(at->name, sizeof(at->name), "%s.%s", layer, part->kind);
+    at->dtype = part->dtype;
+    at->ndim = part->ndim;
+    memcpy(at->dim, part->dim, sizeof(at->dim));
     at->offset = round_up(section->bytes, KN_ALIGN);
-    at->bytes = bytes;
-    section->bytes = at->offset + bytes;
+    at->bytes = part->bytes;
+    section->bytes = at->offset + part->bytes;
     return at + 1;
 }
 
-/* Lists the section's tensors in the order in which the network reads them. */
-static void fill_section(struct writer *w, int i, uint64_t offset)
+/* Lists the section's tensors in the order in which the network reads them; tables: where its table
+ * is to be. Returns the table's end. */
+static uint64_t fill_section(struct writer *w, int i, uint64_t offset, uint64_t table)
 {
     const struct kn_net *net = w->pack->net;
     const struct wt_layout *layout = w->layouts[i];
     struct wt_rnm_section *section = &w->sections[i];
-    struct wt_rnm_tensor *at;
+    struct wt_rnm_tensor *at = (struct wt_rnm_tensor *)(w->head + table);
+    struct wt_part parts[WT_MAX_PARTS];
 
     snprintf(section->layout, sizeof(section->layout), "%s", layout->id);
     snprintf(section->precision, sizeof(section->precision), "%s",
              wt_layouts_precision(layout->precision));
-    section->n_tensors = count_tensors(net);
+    section->n_tensors = count_tensors(layout, net);
     section->offset = offset;
-    section->tensors_offset = w->header->sections_offset +
-                              (uint64_t)w->n_sections * sizeof(struct wt_rnm_section) +
-                              (uint64_t)i * section->n_tensors * sizeof(struct wt_rnm_tensor);
-    at = (struct wt_rnm_tensor *)(w->head + section->tensors_offset);
+    section->tensors_offset = table;
     for (int l = 0; l < net->n_layers; l++) {
-        const struct kn_layer *layer = &net->layer[l];
-        if (!has_weights(layer))
-            continue;
-        uint64_t dim[] = {(uint64_t)layer->oc, (uint64_t)layer->ic, (uint64_t)layer->kh,
-                          (uint64_t)layer->kw};
-        at->ndim = layer->op == KN_FC ? 2 : 4;
-        memcpy(at->dim, dim, at->ndim * sizeof(dim[0]));
-        at = add_tensor(section, at, layer->name, "weight", layout->dtype,
-                        kn_pack_bytes(layout->id, layer));
-        at->ndim = 1;
-        at->dim[0] = dim[0];
-        at = add_tensor(section, at, layer->name, "bias", WT_RNM_F32, dim[0] * sizeof(float));
+        int n = wt_layouts_parts(layout, &net->layer[l], parts);
+        for (int p = 0; p < n; p++)
+            at = add_tensor(section, at, net->layer[l].name, &parts[p]);
     }
+    return table + section->n_tensors * sizeof(struct wt_rnm_tensor);
 }
 
 static int make_head(struct writer *w)
@@ -163,7 +153,7 @@ static int make_head(struct writer *w)
     struct wt_rnm_header plan = {0};
 
     choose_layouts(w);
-    plan_head(&plan, w->pack, w->n_sections);
+    plan_head(&plan, w);
     w->head = calloc(1, plan.head_bytes);
     if (w->head == NULL)
         return wt_fail(w->err, WT_ENOMEM, "%s: no memory for its head", w->path);
@@ -172,9 +162,10 @@ static int make_head(struct writer *w)
     fill_header(w->header, w->pack);
     w->header->n_sections = (uint32_t)w->n_sections;
     w->sections = (struct wt_rnm_section *)(w->head + plan.sections_offset);
-    uint64_t end = plan.head_bytes;
+    uint64_t end = plan.head_bytes, table = plan.sections_offset;
+    table += (uint64_t)w->n_sections * sizeof(struct wt_rnm_section);
     for (int i = 0; i < w->n_sections; i++) {
-        fill_section(w, i, round_up(end, WT_RNM_PAGE));
+        table = fill_section(w, i, round_up(end, WT_RNM_PAGE), table);
         end = w->sections[i].offset + w->sections[i].bytes;
     }
     w->header->file_bytes = end;
@@ -249,55 +240,134 @@ static int write_tensor(struct writer *w, struct wt_rnm_section *section, uint64
     return write_at(w, data, tensor->bytes, section->offset + tensor->offset);
 }
 
-static int write_section(struct writer *w, struct wt_rnm_section *section, void *buffer)
+/* Makes a layer's parts in the buffer, each at a multiple of KN_ALIGN, and says where. */
+static void make_parts(const struct writer *w, const struct wt_layout *layout, int i,
+                       const struct wt_part *parts, int n, uint8_t *buffer, const void **data)
+{
+    const struct wt_pack *pack = w->pack;
+    const struct kn_weight *from = &pack->weights[i];
+    uint8_t *at = buffer;
+
+    for (int p = 0; p < n; at += round_up(parts[p++].bytes, KN_ALIGN))
+        data[p] = at;
+    if (layout->precision == WT_IN_INT8) {
+        struct kn_quant_out out = {(void *)data[0], (int32_t *)data[1], (float *)data[2],
+                                   (float *)data[3], n > 4 ? (float *)data[4] : NULL};
+        kn_quant_layer(pack->net, i, pack->step, from->w, from->bias, pack->recipe->mean,
+                       pack->recipe->std, &out);
+    } else {
+        kn_pack(layout->id, &pack->net->layer[i], from->w, buffer);
+        data[1] = from->bias;
+    }
+}
+
+static int write_section(struct writer *w, int s, uint8_t *buffer)
 {
     const struct kn_net *net = w->pack->net;
+    struct wt_rnm_section *section = &w->sections[s];
     const struct wt_rnm_tensor *tensor =
         (const struct wt_rnm_tensor *)(w->head + section->tensors_offset);
     uint64_t end = 0;
     int code = WT_OK;
 
     for (int i = 0; i < net->n_layers && code == WT_OK; i++) {
-        if (!has_weights(&net->layer[i]))
+        struct wt_part parts[WT_MAX_PARTS];
+        const void *data[WT_MAX_PARTS];
+        int n = wt_layouts_parts(w->layouts[s], &net->layer[i], parts);
+        if (n == 0)
             continue;
         if (wt_progress(w->progress, "writing", (double)end / (double)section->bytes) != 0)
             return wt_fail(w->err, WT_EIO, "%s: given up, as asked", w->path);
-        kn_pack(section->layout, &net->layer[i], w->pack->weights[i].w, buffer);
-        code = write_tensor(w, section, &end, tensor++, buffer);
-        if (code == WT_OK)
-            code = write_tensor(w, section, &end, tensor++, w->pack->weights[i].bias);
+        make_parts(w, w->layouts[s], i, parts, n, buffer, data);
+        for (int p = 0; p < n && code == WT_OK; p++)
+            code = write_tensor(w, section, &end, tensor++, data[p]);
     }
     return code;
 }
 
-static int write_sections(struct writer *w)
+/* Of all parts of the layer that has most. */
+static uint64_t largest_layer(const struct writer *w)
 {
     uint64_t largest = 0;
-    int code = WT_OK;
 
     for (int s = 0; s < w->n_sections; s++)
         for (int i = 0; i < w->pack->net->n_layers; i++) {
-            uint64_t bytes = kn_pack_bytes(w->layouts[s]->id, &w->pack->net->layer[i]);
+            struct wt_part parts[WT_MAX_PARTS];
+            int n = wt_layouts_parts(w->layouts[s], &w->pack->net->layer[i], parts);
+            uint64_t bytes = 0;
+            for (int p = 0; p < n; p++)
+                bytes += round_up(parts[p].bytes, KN_ALIGN);
             largest = bytes > largest ? bytes : largest;
         }
-    void *buffer = aligned_alloc(KN_ALIGN, round_up(largest, KN_ALIGN));
+    return largest;
+}
+
+static int write_sections(struct writer *w)
+{
+    uint64_t largest = largest_layer(w);
+    int code = WT_OK;
+
+    uint8_t *buffer = aligned_alloc(KN_ALIGN, largest);
     if (buffer == NULL)
         return wt_fail(w->err, WT_ENOMEM, "%s: no memory for %" PRIu64 " bytes", w->path, largest);
     for (int s = 0; s < w->n_sections && code == WT_OK; s++)
-        code = write_section(w, &w->sections[s], buffer);
+        code = write_section(w, s, buffer);
     free(buffer);
     return code;
 }
 
-/* The head goes in once without the model's hash, so that the file can be opened like any other;
- * the hash is then taken of what really arrived. */
+static int put_head(struct writer *w)
+{
+    w->header->head_crc = 0;
+    w->header->head_crc = wt_digest_crc32c(0, w->head, w->header->head_bytes);
+    return write_at(w, w->head, w->header->head_bytes, 0);
+}
+
+static int report_layer(void *ctx, int layer)
+{
+    const struct writer *w = ctx;
+    double share = (double)layer / (double)w->pack->net->n_layers;
+
+    return wt_progress(w->progress, "self-test", share) == 0 ? KN_MAX_THREADS : 0;
+}
+
+/* What an int8 section, as it lies in the file by now, makes of the self-test's picture. */
+static int prove_section(struct writer *w, int s)
+{
+    struct kn_options options = {
+        .precision = "int8", .max_batch = 1, .max_threads = KN_MAX_THREADS};
+    struct wt_rnm_section *section = &w->sections[s];
+    struct kn_plan *plan = NULL;
+    struct wt_model model;
+    struct kn_err why;
+
+    if (w->layouts[s]->precision != WT_IN_INT8)
+        return WT_OK;
+    int code = wt_model_open(&model, w->temporary, section->layout, w->err);
+    if (code != WT_OK)
+        return code;
+    if (kn_plan_new(&plan, &model.net, model.weights, &options, &why) != KN_OK)
+        code = wt_fail(w->err, WT_ENOMEM, "%s: %s", w->path, wt_err_kernels(&why));
+    else
+        code = wt_selftest_exact(&section->check, plan, w->pack->selftest->seed, report_layer, w,
+                                 w->err);
+    kn_plan_free(plan);
+    wt_model_close(&model);
+    return code;
+}
+
+/* The head goes in without the model's hash and int8's check, so that the file can be opened like
+ * any other; both are then taken of what really arrived. */
 static int write_head(struct writer *w)
 {
     struct wt_rnm_header *h = w->header;
     struct wt_view view;
 
-    h->head_crc = wt_digest_crc32c(0, w->head, h->head_bytes);
-    int code = write_at(w, w->head, h->head_bytes, 0);
+    int code = put_head(w);
+    for (int s = 0; s < w->n_sections && code == WT_OK; s++)
+        code = prove_section(w, s);
+    if (code == WT_OK)
+        code = put_head(w);
     if (code == WT_OK)
         code = wt_view_open(&view, w->temporary, w->err);
     if (code != WT_OK)
@@ -306,11 +376,7 @@ static int write_head(struct writer *w)
         code = wt_view_check_section(&view, &view.sections[i], w->err);
     wt_view_sha256(&view, h->model_sha256);
     wt_view_close(&view);
-    if (code != WT_OK)
-        return code;
-    h->head_crc = 0;
-    h->head_crc = wt_digest_crc32c(0, w->head, h->head_bytes);
-    return write_at(w, w->head, sizeof(*h), 0);
+    return code == WT_OK ? put_head(w) : code;
 }
 
 static int sync_directory(struct writer *w)

@@ -29,6 +29,7 @@ struct wt_pack {
     const char *source_sha256;              /* hex; NULL: there was no source */
     int synthetic;
     unsigned precisions; /* 1 << enum wt_precision for each; 0: fp32 */
+    const float *step;   /* [net->n_values], int8 only: kernels/quant.h */
 };
 
 /* Writes the file whole or not at all: temporary file in the same directory, fsync, rename, fsync
@@ -44,5 +45,10 @@ void wt_pack_name(char name[64], const struct kn_net *net, int synthetic);
 int wt_selftest_compute(struct wt_rnm_selftest **out, const struct kn_net *net,
                         const struct kn_weight *weights, const struct wt_recipe *recipe,
                         uint64_t seed, const struct wt_progress *progress, struct wt_err *err);
+
+/* What the same picture gives in int8, which is the same on every machine: the first 8 bytes of its
+ * logits' SHA-256. Errors: WT_ENOMEM, WT_ESELFTEST when between stopped it. */
+int wt_selftest_exact(uint64_t *check, struct kn_plan *plan, uint64_t seed, kn_between_fn *between,
+                      void *ctx, struct wt_err *err);
 
 #endif

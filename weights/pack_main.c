@@ -10,6 +10,7 @@
 #include "weights/recipe.h"
 #include "weights/report.h"
 #include "weights/sources.h"
+#include "weights/statistics.h"
 
 enum { EXIT_USAGE = 64, EXIT_LATER = 75, EXIT_REFUSED = 78 };
 
@@ -67,9 +68,41 @@ static int status_of(const struct wt_err *err)
     return err->code == WT_ENOMEM ? EXIT_LATER : EXIT_REFUSED;
 }
 
-/* Self-test, then the file. */
-static int finish(const struct wt_arguments *a, struct wt_pack *pack)
+/* Steps of int8: pictures drawn here do for random weights, which have no batch-norm to ask. */
+static int choose_steps(const struct wt_arguments *a, const struct wt_folded *folded,
+                        const struct wt_pack *pack, float *step, struct wt_err *err)
 {
+    enum { DRAWN = 4 };
+    struct wt_statistics statistics;
+    struct wt_crops crops = {.n = DRAWN, .side = pack->recipe->crop};
+    size_t bytes = 3 * (size_t)crops.side * (size_t)crops.side;
+    int code;
+
+    if (!(a->precisions >> WT_IN_INT8 & 1))
+        return WT_OK;
+    if (pack->synthetic) {
+        crops.pixels = calloc(DRAWN, bytes);
+        if (crops.pixels == NULL)
+            return wt_fail(err, WT_ENOMEM, "no memory for %d pictures", DRAWN);
+        for (uint64_t i = 0; i < DRAWN; i++)
+            wt_picture_draw(crops.pixels + i * bytes, crops.side, i);
+        code = wt_statistics_gather(&statistics, folded, pack->recipe, &crops, &progress, err);
+        free(crops.pixels);
+    } else {
+        code = wt_statistics_assume(&statistics, folded, err);
+    }
+    if (code != WT_OK)
+        return code;
+    wt_statistics_steps(&statistics, &folded->net, WT_CLIP_LARGEST, step);
+    wt_statistics_free(&statistics);
+    return WT_OK;
+}
+
+/* Self-test, then the file. */
+static int finish(const struct wt_arguments *a, const struct wt_folded *folded,
+                  struct wt_pack *pack)
+{
+    float step[KN_MAX_LAYERS + 1] = {0};
     struct wt_rnm_selftest *selftest;
     char name[64];
     struct wt_err err;
@@ -78,6 +111,9 @@ static int finish(const struct wt_arguments *a, struct wt_pack *pack)
     wt_pack_name(name, pack->net, pack->synthetic);
     pack->name = name;
     pack->precisions = a->precisions;
+    pack->step = step;
+    if (choose_steps(a, folded, pack, step, &err) != WT_OK)
+        return report_error(&err, status_of(&err));
     int code = wt_selftest_compute(&selftest, pack->net, pack->weights, pack->recipe, SELFTEST_SEED,
                                    &progress, &err);
     if (code == WT_OK) {
@@ -144,7 +180,7 @@ static int pack_source(const struct wt_arguments *a, const struct wt_source *sou
                                .recipe = &recipe,
                                .labels = &labels,
                                .source_sha256 = source->sha256};
-        status = finish(a, &pack);
+        status = finish(a, &folded, &pack);
     }
     wt_labels_free(&labels);
     wt_folded_free(&folded);
@@ -195,7 +231,7 @@ static int command_random(struct wt_arguments *a)
                                .recipe = &recipe,
                                .labels = &labels,
                                .synthetic = 1};
-        status = finish(a, &pack);
+        status = finish(a, &folded, &pack);
     }
     wt_labels_free(&labels);
     wt_folded_free(&folded);

@@ -27,7 +27,7 @@ static const char usage[] =
     "  --activation NAME           softmax or sigmoid\n"
     "  --exif apply|ignore         the orientation that a photograph carries\n"
     "  --labels FILE               one class name a line\n"
-    "  --precision LIST            what to compute in: fp32, bf16 or both, as fp32,bf16 (fp32)\n"
+    "  --precision LIST            what to compute in: fp32,bf16,int8 or some of them (fp32)\n"
     "random: weights drawn from a seed, for tests and for machines without real ones\n"
     "  --precision LIST            as above\n"
     "  --seed N --depth 18|34|50|101|152 --width P/Q (of ResNet's channels) --classes N\n"
@@ -179,11 +179,8 @@ static unsigned precisions(const char *value)
     int n;
     unsigned found = wt_layouts_parse(value, &unknown, &n);
 
-    if (found == 0 && n == 4 && memcmp(unknown, "int8", 4) == 0)
-        wt_options_fail("--precision int8: this build packs fp32 and bf16 only");
     if (found == 0)
-        wt_options_fail("--precision: expected fp32, bf16 or fp32,bf16, found \"%.*s\"", n,
-                        unknown);
+        wt_options_fail("--precision: expected some of fp32,bf16,int8, found \"%.*s\"", n, unknown);
     return found;
 }
 
@@ -203,7 +200,7 @@ static void take_option(struct wt_arguments *a, int option, const char *name)
         a->precisions = precisions(optarg);
         break;
     case OPT_CALIBRATE:
-        wt_options_fail("--calibrate is for int8, and this build packs fp32 and bf16 only");
+        wt_options_fail("--calibrate: this build takes int8's ranges from batch-norm only");
     case OPT_LABELS:
         a->labels = optarg;
         break;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "weights/digest.h"
 #include "weights/mapping.h"
 #include "weights/pack.h"
 #include "weights/picture.h"
@@ -219,6 +220,52 @@ double wt_selftest_tolerance(const struct wt_model *model)
     return 4 * u * sqrt(2.0 * n / 3);
 }
 
+int wt_selftest_exact(uint64_t *check, struct kn_plan *plan, uint64_t seed, kn_between_fn *between,
+                      void *ctx, struct wt_err *err)
+{
+    const struct kn_net *net = kn_plan_net(plan);
+    size_t side = (size_t)net->height, classes = (size_t)net->classes;
+    uint8_t *pixels = calloc(side, 3 * side), sha256[32];
+    float *logits = calloc(classes, sizeof(*logits));
+    struct wt_digest_logits digest;
+    char hex[65];
+    int code = WT_OK;
+
+    if (pixels == NULL || logits == NULL) {
+        code = wt_fail(err, WT_ENOMEM, "no memory for the self-test");
+        goto out;
+    }
+    wt_picture_draw(pixels, (int)side, seed);
+    if (kn_run_pixels(plan, pixels, 1, logits, NULL, between, ctx) != KN_OK) {
+        code = wt_fail(err, WT_ESELFTEST, "the self-test was stopped, as asked");
+        goto out;
+    }
+    wt_digest_logits_begin(&digest);
+    wt_digest_logits_add(&digest, logits, classes);
+    wt_digest_logits_hex(&digest, hex);
+    wt_digest_unhex(sha256, hex);
+    memcpy(check, sha256, sizeof(*check));
+out:
+    free(logits);
+    free(pixels);
+    return code;
+}
+
+/* To the bit: there is no tolerance in int8. */
+static int selftest_exact(const struct wt_model *model, struct kn_plan *plan,
+                          kn_between_fn *between, void *ctx, struct wt_err *err)
+{
+    const struct wt_view *view = &((const struct wt_mapping *)model->impl)->view;
+    uint64_t found, want = wt_view_section(view, model->layout)->check;
+    int code = wt_selftest_exact(&found, plan, view->selftest->seed, between, ctx, err);
+
+    if (code == WT_OK && found != want)
+        return wt_fail(err, WT_ESELFTEST,
+                       "self-test: the int8 logits' digest is %016" PRIx64 ", expected %016" PRIx64,
+                       found, want);
+    return code;
+}
+
 int wt_selftest(const struct wt_model *model, struct kn_plan *plan, double tolerance,
                 kn_between_fn *between, void *ctx, struct wt_err *err)
 {
@@ -226,6 +273,8 @@ int wt_selftest(const struct wt_model *model, struct kn_plan *plan, double toler
     struct wt_rnm_stage found[WT_RNM_STAGES] = {{0, 0}};
     struct probe probe = {.plan = plan, .stage = found, .between = between, .ctx = ctx};
 
+    if (strcmp(model->precision, "int8") == 0)
+        return selftest_exact(model, plan, between, ctx, err);
     int code = probe_init(&probe, &model->net, err);
     if (code != WT_OK)
         return code;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "kernels/quant.h"
 #include "weights/engine.h"
 
 struct observer {
@@ -123,4 +124,18 @@ int wt_statistics_gather(struct wt_statistics *statistics, const struct wt_folde
     if (code != WT_OK)
         wt_statistics_free(statistics);
     return code;
+}
+
+void wt_statistics_steps(const struct wt_statistics *statistics, const struct kn_net *net,
+                         enum wt_clip clip, float *step)
+{
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct kn_layer *layer = &net->layer[i];
+        int levels = layer->relu ? KN_QUANT_U8_MOST : KN_QUANT_S16_GOOD;
+        double most = wt_histogram_clip(&statistics->histogram[i], clip, levels);
+        /* A layer that was never seen to put out anything but zeros may have any step. */
+        if (layer->op == KN_CONV)
+            step[layer->out] = (float)((most > 0 ? most : 1) / levels);
+    }
+    kn_quant_steps(net, step);
 }

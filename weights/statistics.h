@@ -26,6 +26,11 @@ int wt_statistics_gather(struct wt_statistics *statistics, const struct wt_folde
 int wt_statistics_assume(struct wt_statistics *statistics, const struct wt_folded *folded,
                          struct wt_err *err);
 
+/* The steps that kn_quant_layer() needs, each layer's outputs cut off as `clip` says. step:
+ * [net->n_values] */
+void wt_statistics_steps(const struct wt_statistics *statistics, const struct kn_net *net,
+                         enum wt_clip clip, float *step);
+
 void wt_statistics_free(struct wt_statistics *statistics);
 
 /* Room for all of it, zeros; for the two above. */

@@ -95,6 +95,8 @@ int wt_model_open_fd(struct wt_model *model, int fd, const char *path, const cha
 int wt_model_beside(struct wt_model *model, const struct wt_model *open, const char *layout,
                     struct wt_err *err);
 int wt_model_check(const struct wt_model *model, struct wt_err *err);
+void wt_model_leave(
+    const struct wt_model *model); /* takes its pages out of the process, until read */
 int wt_model_has(const struct wt_model *model, const char *layout); /* 1: there is such a section */
 void wt_model_close(struct wt_model *model);
 

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "kernels/quant.h"
 #include "tests/unit/weights-tiny.h"
 
 static const double tolerance = 1e-5;
@@ -235,6 +236,48 @@ static void gray_networks_are_refused(void **state)
     assert_non_null(strstr(err.text, "expected 3 input channels"));
 }
 
+/* int8 of the tiny network: what the file says is what every engine computes, to the bit. */
+static void int8_is_exact(void **state)
+{
+    static const char *const isas[] = {"avx512vnni", "avx2", "ref"};
+    float step[KN_MAX_LAYERS + 1] = {0};
+    struct wt_pack pack = tiny.pack;
+    char directory[64], path[96];
+    struct wt_err err = {.text = ""};
+    struct wt_model model;
+
+    (void)state;
+    for (int i = 0; i < pack.net->n_layers; i++)
+        step[pack.net->layer[i].out] = pack.net->layer[i].relu ? 0.03f : 0.002f;
+    kn_quant_steps(pack.net, step);
+    pack.precisions = 1u << WT_IN_INT8;
+    pack.step = step;
+    t_directory(directory);
+    snprintf(path, sizeof(path), "%s/int8.rnm", directory);
+    t_must(wt_pack_write(&pack, path, NULL, &err), &err);
+    for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++)
+        for (int wrong = 0; wrong < 2; wrong++) {
+            struct kn_options options = {isas[i], "int8", 1, 1, NULL};
+            struct kn_plan *plan;
+            if (kn_plan_layout(isas[i], "int8", NULL) == NULL)
+                continue;
+            t_must(wt_model_open(&model, path, "s8.n32", &err), &err);
+            assert_string_equal(model.precision, "int8");
+            float multiplier[64];
+            for (int c = 0; c < model.net.layer[0].oc; c++)
+                multiplier[c] = model.weights[0].quant.multiplier[c] * (wrong ? 1.5f : 1);
+            model.weights[0].quant.multiplier = multiplier;
+            assert_int_equal(kn_plan_new(&plan, &model.net, model.weights, &options, NULL), KN_OK);
+            int code = wt_selftest(&model, plan, 0, NULL, NULL, &err);
+            assert_int_equal(code, wrong ? WT_ESELFTEST : WT_OK);
+            assert_true(!wrong || strstr(err.text, "the int8 logits' digest is") != NULL);
+            kn_plan_free(plan);
+            wt_model_close(&model);
+        }
+    unlink(path);
+    rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +288,7 @@ int main(void)
         cmocka_unit_test(packing_can_be_given_up),
         cmocka_unit_test(weights_that_overflow_are_refused),
         cmocka_unit_test(gray_networks_are_refused),
+        cmocka_unit_test(int8_is_exact),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

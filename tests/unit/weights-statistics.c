@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "kernels/quant.h"
 #include "tests/unit/weights-tiny.h"
 #include "weights/prng.h"
 #include "weights/statistics.h"
@@ -213,6 +214,28 @@ static void batch_norm_tells_what_relu_and_sums_make_of_it(void **state)
     wt_statistics_free(&s);
 }
 
+/* Each convolution's largest value seen becomes the last step; pools and logits follow. */
+static void steps_reach_the_largest(void **state)
+{
+    const struct kn_net *net = &tiny.folded.net;
+    float step[KN_MAX_LAYERS + 1] = {0};
+    struct wt_statistics seen;
+    struct wt_err err = {.text = ""};
+
+    (void)state;
+    t_must(wt_statistics_gather(&seen, &tiny.folded, &tiny.recipe, &crops, NULL, &err), &err);
+    wt_statistics_steps(&seen, net, WT_CLIP_LARGEST, step);
+    assert_true(step[0] == 1 && step[net->layer[net->n_layers - 1].out] == 1);
+    for (int i = 0; i < net->n_layers; i++) {
+        const struct kn_layer *l = &net->layer[i];
+        if (l->op != KN_CONV)
+            continue;
+        double most = (double)step[l->out] * (l->relu ? KN_QUANT_U8_MOST : KN_QUANT_S16_GOOD);
+        assert_true(fabs(most - seen.histogram[i].largest) <= 0.01 * seen.histogram[i].largest);
+    }
+    wt_statistics_free(&seen);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +244,7 @@ int main(void)
         cmocka_unit_test(looking_can_be_given_up),
         cmocka_unit_test(without_batch_norm_nothing_is_told),
         cmocka_unit_test(batch_norm_tells_what_relu_and_sums_make_of_it),
+        cmocka_unit_test(steps_reach_the_largest),
     };
 
     return cmocka_run_group_tests_name("weights-statistics", tests, set_up, tear_down);
