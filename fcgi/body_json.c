@@ -9,8 +9,8 @@
 
 enum { WHERE_BYTES = 64 };
 
-int fcgi_body_json_open(const struct fcgi_body_source *source, const char *example,
-                        struct fcgi_err *err)
+int fcgi_body_json_open(const struct fcgi_body_source *source, size_t max_tokens,
+                        const char *example, struct fcgi_err *err)
 {
     struct wt_err json_err;
     const char *kind = fcgi_image_kind(source->bytes, source->n);
@@ -21,7 +21,7 @@ int fcgi_body_json_open(const struct fcgi_body_source *source, const char *examp
                          "goes to POST /predict, as image/jpeg, image/png or image/webp",
                          kind, example);
     int code = wt_json_parse_numbers(source->json, (const char *)source->bytes, source->n,
-                                     FCGI_BODY_JSON_MAX_TOKENS, &json_err);
+                                     max_tokens, &json_err);
     if (code == WT_ENOMEM)
         return fcgi_fail(err, FCGI_E_WORKER_FAILED, "%s", wt_err_sentence(&json_err));
     if (code != WT_OK)
@@ -185,7 +185,8 @@ int fcgi_body_json_predict(struct fcgi_body *body, const struct fcgi_body_source
     static const char *const names[N] = {"image", "images", "top_k", "precision"};
     int values[N];
 
-    if (fcgi_body_json_open(source, "{\"image\":\"<base64 of a picture>\"}", err) ||
+    if (fcgi_body_json_open(source, FCGI_BODY_JSON_MAX_TOKENS,
+                            "{\"image\":\"<base64 of a picture>\"}", err) ||
         fcgi_body_json_members(source->json, WT_JSON_ROOT, "", names, N, values, err) ||
         read_options(body, source->json, values[TOP_K], values[PRECISION], err))
         return err->code;

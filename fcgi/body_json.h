@@ -13,8 +13,8 @@ enum { FCGI_BODY_JSON_MAX_TOKENS = 4096 };
 
 /* Parses the body into source->json; it has to be one object. example: what it might have been.
  * Errors: BAD_JSON, UNSUPPORTED_MEDIA_TYPE (a picture as it is). */
-int fcgi_body_json_open(const struct fcgi_body_source *source, const char *example,
-                        struct fcgi_err *err);
+int fcgi_body_json_open(const struct fcgi_body_source *source, size_t max_tokens,
+                        const char *example, struct fcgi_err *err);
 
 /* values[i]: the value of names[i] in the object at `where` ("": the body), or WT_JSON_NONE.
  * Errors: BAD_JSON (a key twice), BAD_REQUEST (any other key; no object). */

@@ -2,7 +2,6 @@
 #include "fcgi/oip.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "fcgi/scoreboard.h"
 
@@ -15,39 +14,31 @@ int fcgi_oip_is(const struct wt_json *json, int value, const char *text)
            !memcmp(name, text, n);
 }
 
-static int check_encoding(const struct fcgi_call *call)
-{
-    const char *encoding = call->request->content_encoding;
-
-    if (!*encoding || !strcasecmp(encoding, "identity"))
-        return FCGI_E_OK;
-    return fcgi_fail(call->err, FCGI_E_UNSUPPORTED_MEDIA_TYPE,
-                     "Content-Encoding is not supported: send the body uncompressed");
-}
-
 static int classify(struct fcgi_call *call, const struct fcgi_oip_request *request)
 {
     struct fcgi_predictor *predictor = call->predictor;
     struct fcgi_classifier *classifier = predictor->classifier;
 
     if (!request->is_tensor)
-        return fcgi_dialect_classify(call, request->images, request->n);
+        return fcgi_dialect_classify(call, request->body.images, request->n);
     call->n_images = request->n;
-    return fcgi_classify_tensor(classifier, classifier->input, request->n, &call->times,
-                                &predictor->follow, call->err);
+    int code = fcgi_classify_tensor(classifier, classifier->input, request->n, &call->times,
+                                    &predictor->follow, call->err);
+    call->times.decode_ns += call->read_ns;
+    return code;
 }
 
 int fcgi_oip(struct fcgi_call *call)
 {
-    struct fcgi_oip_request request;
-    uint64_t start_ns = fcgi_scoreboard_now_ns(), read_ns;
+    struct fcgi_oip_request request = {.n = 0};
+    uint64_t start_ns = fcgi_scoreboard_now_ns();
 
-    if (check_encoding(call) || fcgi_oip_request(call, &request) || fcgi_oip_input(call, &request))
+    if (fcgi_dialect_open(call, &request.body) || fcgi_oip_request(call, &request) ||
+        fcgi_oip_input(call, &request))
         return call->err->code;
-    read_ns = fcgi_scoreboard_now_ns();
+    call->read_ns = (int64_t)(fcgi_scoreboard_now_ns() - start_ns);
     if (classify(call, &request))
         return call->err->code;
-    call->times.decode_ns += (int64_t)(read_ns - start_ns);
     fcgi_oip_answer(call, &request);
     return FCGI_E_OK;
 }

@@ -23,6 +23,7 @@ struct fcgi_oip_wanted {
 };
 
 struct fcgi_oip_request {
+    struct fcgi_body body; /* photographs, and what the query says */
     const struct wt_json *json;
     const char *id; /* as it stands between its quotes; NULL: none */
     size_t id_n;
@@ -37,11 +38,10 @@ struct fcgi_oip_request {
     /* found by oip_input.c */
     int n;         /* photographs, or rows of the tensor */
     int is_tensor; /* 1: it is in classifier->input already */
-    struct fcgi_span images[FCGI_MULTIPART_MAX_PARTS];
 };
 
-/* Reads the JSON part of the call's body into the predictor's json. Errors: BAD_REQUEST, BAD_JSON,
- * TENSOR_SHAPE_MISMATCH. */
+/* Reads the JSON part of the call's body into the predictor's json; request is all zero but for
+ * what the query says. Errors: BAD_REQUEST, BAD_JSON, UNSUPPORTED_MEDIA_TYPE. */
 int fcgi_oip_request(struct fcgi_call *call, struct fcgi_oip_request *request);
 
 /* Finds the input. Photographs in base64 are decoded where they stand. Errors: BAD_REQUEST,

@@ -1,9 +1,10 @@
 /* oip_input.c: the one input of a request: encoded photographs, or what preprocessing would make of
  * them. Either comes as JSON or as bytes behind it. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "fcgi/base64.h"
+#include "fcgi/body_json.h"
 #include "fcgi/oip.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are taken as they come");
@@ -178,36 +179,17 @@ static int copy_floats(const struct fcgi_oip_request *request, int64_t n, float 
 
 /* ---- photographs ---------------------------------------------------------------------------- */
 
-/* Decodes in place; a JSON escape (some writers put \/ for /) is undone first. */
-static int decode(const struct fcgi_call *call, const struct wt_json *json, int value,
-                  struct fcgi_span *image)
-{
-    size_t n, n_bytes;
-    const char *raw = wt_json_raw(json, value, &n);
-    char *text = (char *)call->body + (raw - (const char *)call->body);
-
-    if (memchr(text, '\\', n))
-        wt_json_string(json, value, text, n + 1, &n);
-    if (fcgi_base64_decode(text, n, (uint8_t *)text, &n_bytes, call->err))
-        return call->err->code;
-    *image = (struct fcgi_span){(uint8_t *)text, n_bytes};
-    return FCGI_E_OK;
-}
-
-static int name_element(int i, struct fcgi_err *err)
-{
-    char sentence[sizeof err->text];
-
-    memcpy(sentence, err->text, sizeof sentence);
-    return fcgi_fail(err, err->code, "inputs[0].data[%d]: %.220s", i, sentence);
-}
-
 /* [n] strings, or [n,1]. */
 static int read_images(const struct fcgi_call *call, const struct tensor *tensor,
                        struct fcgi_oip_request *request)
 {
     const struct wt_json *json = tensor->json;
+    const struct fcgi_body_source source = {.bytes = call->body,
+                                            .n = call->body_n,
+                                            .max_images = call->predictor->max_images,
+                                            .json = &call->predictor->json};
     int value = wt_json_first(json, tensor->data), i = 0;
+    char where[32];
 
     if (wt_json_type(json, tensor->data) != WT_JSON_ARRAY ||
         wt_json_size(json, tensor->data) != request->n)
@@ -219,20 +201,22 @@ static int read_images(const struct fcgi_call *call, const struct tensor *tensor
     for (; value != WT_JSON_NONE; value = wt_json_next(json, value), i++) {
         int nested = wt_json_type(json, value) == WT_JSON_ARRAY && wt_json_size(json, value) == 1;
         int text = nested ? wt_json_first(json, value) : value;
+        snprintf(where, sizeof where, "inputs[0].data[%d]", i);
         if (wt_json_type(json, text) != WT_JSON_STRING)
             return fcgi_fail(call->err, FCGI_E_TENSOR_SHAPE_MISMATCH,
-                             "inputs[0].data[%d]: expected a base64 string, found %s", i,
+                             "%s: expected a base64 string, found %s", where,
                              wt_json_type_name(json, text));
-        if (decode(call, json, text, &request->images[i]))
-            return name_element(i, call->err);
+        if (fcgi_body_json_picture(&request->body, &source, text, where, call->err))
+            return call->err->code;
     }
     return FCGI_E_OK;
 }
 
 /* Each after its length, and nothing behind the last. */
-static int split_images(struct fcgi_oip_request *request, struct fcgi_err *err)
+static int split_images(struct fcgi_oip_request *request, int max_images, struct fcgi_err *err)
 {
     const uint8_t *at = request->binary, *end = at + request->binary_n;
+    char where[32];
     uint32_t n;
 
     for (int i = 0; i < request->n; i++) {
@@ -246,25 +230,15 @@ static int split_images(struct fcgi_oip_request *request, struct fcgi_err *err)
             return fcgi_fail(err, FCGI_E_TENSOR_SHAPE_MISMATCH,
                              "\"image\", element %d: its length says %lu bytes, %zu are left", i,
                              (unsigned long)n, (size_t)(end - at));
-        request->images[i] = (struct fcgi_span){at, n};
+        snprintf(where, sizeof where, "\"image\", element %d,", i);
+        if (fcgi_body_add(&request->body, &(struct fcgi_span){at, n}, where, max_images, err))
+            return err->code;
         at += n;
     }
     return at == end ? FCGI_E_OK
                      : fcgi_fail(err, FCGI_E_TENSOR_SHAPE_MISMATCH,
                                  "\"image\": %zu bytes are left after %d elements",
                                  (size_t)(end - at), request->n);
-}
-
-static int find_images(const struct fcgi_call *call, const struct tensor *tensor,
-                       struct fcgi_oip_request *request)
-{
-    int code = tensor->data == WT_JSON_NONE ? split_images(request, call->err)
-                                            : read_images(call, tensor, request);
-
-    for (int i = 0; i < request->n && code == FCGI_E_OK; i++)
-        if (!request->images[i].n)
-            code = fcgi_fail(call->err, FCGI_E_BAD_REQUEST, "\"image\", element %d is empty", i);
-    return code;
 }
 
 int fcgi_oip_input(struct fcgi_call *call, struct fcgi_oip_request *request)
@@ -279,7 +253,9 @@ int fcgi_oip_input(struct fcgi_call *call, struct fcgi_oip_request *request)
         find_data(request, object, &tensor, call->err))
         return call->err->code;
     if (!request->is_tensor)
-        return find_images(call, &tensor, request);
+        return tensor.data == WT_JSON_NONE
+                   ? split_images(request, call->predictor->max_images, call->err)
+                   : read_images(call, &tensor, request);
     return tensor.data == WT_JSON_NONE ? copy_floats(request, elements(&tensor, 0), x, call->err)
                                        : read_floats(&tensor, tensor.data, 0, x, 0, call->err);
 }

@@ -2,11 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fcgi/body_json.h"
 #include "fcgi/oip.h"
-
-static const char expected[] =
-    "expected the Open Inference Protocol's object, {\"inputs\":[...]}; a photograph as it is goes "
-    "to POST /predict";
 
 static const char *const output_names[] = {
 #define X(id, text, datatype) [FCGI_OIP_##id] = text,
@@ -22,15 +19,12 @@ static int find_json(const struct fcgi_call *call, size_t *n)
     const char *text = call->request->inference_header_length;
     int64_t length = (int64_t)call->body_n;
 
-    if (!call->body_n)
-        return fcgi_fail(call->err, FCGI_E_BAD_REQUEST, "the body is empty; %s", expected);
-    if (*text && (fcgi_request_number(text, strlen(text), INT64_MAX, &length) ||
-                  length > (int64_t)call->body_n))
-        return fcgi_fail(
-            call->err, FCGI_E_BAD_REQUEST,
-            "Inference-Header-Content-Length: expected the length of the JSON part, at "
-            "most the body's %zu bytes, found %.20s",
-            call->body_n, text);
+    if (*text &&
+        (fcgi_request_number(text, strlen(text), (int64_t)call->body_n, &length) || length < 1))
+        return fcgi_fail(call->err, FCGI_E_BAD_REQUEST,
+                         "Inference-Header-Content-Length: expected the length of the JSON part, 1 "
+                         "to the body's %zu bytes, found %.20s",
+                         call->body_n, text);
     *n = (size_t)length;
     return FCGI_E_OK;
 }
@@ -40,15 +34,7 @@ static size_t most_tokens(const struct fcgi_predictor *predictor)
 {
     size_t crop = (size_t)predictor->classifier->model.recipe.crop;
 
-    return 1024 + (size_t)predictor->max_images * (1 + 3 * (1 + crop));
-}
-
-static int refuse_json(struct fcgi_err *err, const struct wt_err *why)
-{
-    const char *sentence = strstr(why->text, ": ");
-
-    return fcgi_fail(err, why->code == WT_ENOMEM ? FCGI_E_WORKER_FAILED : FCGI_E_BAD_JSON, "%.250s",
-                     sentence ? sentence + 2 : why->text);
+    return FCGI_BODY_JSON_MAX_TOKENS + (size_t)predictor->max_images * (1 + 3 * (1 + crop));
 }
 
 /* Which of two would count is anybody's guess. */
@@ -60,7 +46,7 @@ static int refuse_duplicates(const struct wt_json *json, struct fcgi_err *err)
 
     for (int value = 0; value < json->n_tokens; value++) {
         if (wt_json_duplicate(json, value, &key, &why) != WT_OK)
-            return refuse_json(err, &why);
+            return fcgi_fail(err, FCGI_E_WORKER_FAILED, "%s", wt_err_sentence(&why));
         if (key == WT_JSON_NONE)
             continue;
         const char *name = wt_json_raw(json, key, &n);
@@ -72,18 +58,12 @@ static int refuse_duplicates(const struct wt_json *json, struct fcgi_err *err)
 
 static int parse_json(const struct fcgi_call *call, size_t n)
 {
-    struct wt_json *json = &call->predictor->json;
-    const char *text = (const char *)call->body;
-    struct wt_err why;
-    size_t blank = 0;
+    const struct fcgi_body_source source = {
+        .bytes = call->body, .n = n, .json = &call->predictor->json};
 
-    while (blank < n && (text[blank] == ' ' || (text[blank] >= '\t' && text[blank] <= '\r')))
-        blank++;
-    if (blank == n || text[blank] != '{')
-        return fcgi_fail(call->err, FCGI_E_BAD_JSON, "the body is no JSON object; %s", expected);
-    if (wt_json_parse_numbers(json, text, n, most_tokens(call->predictor), &why) != WT_OK)
-        return refuse_json(call->err, &why);
-    return refuse_duplicates(json, call->err);
+    if (fcgi_body_json_open(&source, most_tokens(call->predictor), FCGI_USAGE_OIP, call->err))
+        return call->err->code;
+    return refuse_duplicates(source.json, call->err);
 }
 
 /* ---- members -------------------------------------------------------------------------------- */
@@ -137,15 +117,20 @@ static int find_parameters(const struct wt_json *json, int object, const char *w
                            where, wt_json_type_name(json, *parameters));
 }
 
-static int find_precision(const struct fcgi_call *call, const struct wt_json *json, int parameters)
+/* The parameter, else the query's. */
+static int find_precision(const struct fcgi_call *call, const struct fcgi_oip_request *request,
+                          int parameters)
 {
-    int value = wt_json_find(json, parameters, "precision");
+    int value = wt_json_find(request->json, parameters, "precision");
+    const struct fcgi_span *asked = &request->body.precision;
     char name[16];
     size_t n;
 
     if (value == WT_JSON_NONE)
-        return FCGI_E_OK;
-    if (!wt_json_string(json, value, name, sizeof name, &n))
+        return asked->bytes ? fcgi_dialect_precision(call->predictor, (const char *)asked->bytes,
+                                                     asked->n, call->err)
+                            : FCGI_E_OK;
+    if (!wt_json_string(request->json, value, name, sizeof name, &n))
         return fcgi_fail(call->err, FCGI_E_BAD_REQUEST,
                          "parameters.precision: expected a string like \"fp32\"");
     return fcgi_dialect_precision(call->predictor, name, n, call->err);
@@ -197,7 +182,9 @@ static struct fcgi_oip_wanted usual(const struct fcgi_call *call,
                                     enum fcgi_oip_output output)
 {
     int classes = fcgi_dialect_classes(call->predictor);
-    int k = FCGI_OIP_DEFAULT_K < classes ? FCGI_OIP_DEFAULT_K : classes;
+    int k = request->body.top_k            ? (int)request->body.top_k
+            : FCGI_OIP_DEFAULT_K < classes ? FCGI_OIP_DEFAULT_K
+                                           : classes;
 
     return (struct fcgi_oip_wanted){.output = output,
                                     .binary = request->binary_outputs,
@@ -255,15 +242,16 @@ int fcgi_oip_request(struct fcgi_call *call, struct fcgi_oip_request *request)
 
     if (find_json(call, &n) || parse_json(call, n))
         return err->code;
-    memset(request, 0, sizeof *request);
     request->json = &call->predictor->json;
     request->binary = call->body + n;
     request->binary_n = call->body_n - n;
+    if (request->body.top_k && fcgi_dialect_top_k(call->predictor, request->body.top_k, err))
+        return err->code;
     if (find_id(request, err) ||
         find_parameters(request->json, WT_JSON_ROOT, "", &parameters, err) ||
         find_flag(request->json, parameters, "", "binary_data_output", &request->binary_outputs,
                   err) ||
-        find_precision(call, request->json, parameters))
+        find_precision(call, request, parameters))
         return err->code;
     return find_outputs(call, request);
 }

@@ -141,7 +141,7 @@ static int read_body(struct fcgi_body *body, const struct fcgi_body_source *sour
         return fcgi_fail(err, FCGI_E_BAD_REQUEST,
                          "top_k: this path answers the probabilities of all classes; POST /predict "
                          "and /predictions/resnet50 the best of them");
-    if (fcgi_body_json_open(source, FCGI_USAGE_TFSERVING, err) ||
+    if (fcgi_body_json_open(source, FCGI_BODY_JSON_MAX_TOKENS, FCGI_USAGE_TFSERVING, err) ||
         fcgi_body_json_members(source->json, WT_JSON_ROOT, "", names, N, values, err) ||
         check_signature(source->json, values[SIGNATURE], err))
         return err->code;

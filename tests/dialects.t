@@ -251,7 +251,7 @@ def wrong_things(service):
     for name, sent, status, code, words in [
         ("a picture to :predict", post(TF + ":predict", PHOTO), 415, media,
          ["a JPEG", '{"instances":[{"b64":', "POST /predict"]),
-        ("a picture to infer", post(OIP + "/infer", PHOTO), 400, "bad_json", ['"inputs"', "POST /predict"]),
+        ("a picture to infer", post(OIP + "/infer", PHOTO), 415, "unsupported_media_type", ['"inputs"', "POST /predict"]),
         ("a picture called JSON", post("/predict", PHOTO, JSON), 415, media, ["a JPEG", "image/jpeg"]),
         ("JSON to /predictions", post(TORCH, predict_json, JSON), 415, media,
          ["is JSON", "picture as it is", '"data"', "POST /predict"]),

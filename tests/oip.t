@@ -164,6 +164,21 @@ def photographs(service, client):
     tap.equal(mixed.values("logits"), logits, "outputs: one picture as three, to the bit")
 
 
+def queries(service, client):
+    """What /predict takes in its query; and a data: URL for base64."""
+    body, headers = kserve_client.compose([image(draw.jpeg())], [Output("classification")])
+    path = "/v2/models/resnet50/infer?top_k=2&precision=fp32"
+    result = kserve_client.parse(*client.call("POST", path, body, headers))
+    tap.equal(result.output("classification")["shape"], [1, 2], "?top_k=2: two classes")
+    for query in ("top_k=0", "topk=2", "precision=fp7"):
+        found = refused(client, "POST", "/v2/models/resnet50/infer?" + query, body, headers)
+        tap.equal(found[:2], (400, "bad_request"), f"?{query}: refused")
+    url = "data:image/jpeg;base64," + kserve_client.as_json(draw.jpeg())
+    result = client.infer(MODEL, [Input("image", [1], "BYTES").data([url])], [Output("logits")])
+    expected = client.infer(MODEL, [image(draw.jpeg())], [Output("logits")])
+    tap.equal(result.values("logits"), expected.values("logits"), "a data: URL")
+
+
 def as_float(value):
     """What a float's shortest decimal stands for."""
     return struct.unpack("<f", struct.pack("<f", value))[0] if isinstance(value, float | int) else value
@@ -217,7 +232,7 @@ def bad_requests(service, client):
     nan = struct.pack("<f", float("nan")) + b"\0" * (3 * 224 * 224 * 4 - 4)
     good = image(jpeg)
     cases = [
-        ("a photograph as it is", raw_infer(client, jpeg), 400, "bad_json", "POST /predict"),
+        ("a photograph as it is", raw_infer(client, jpeg), 415, "unsupported_media_type", "POST /predict"),
         ("nothing", raw_infer(client, b""), 400, "bad_request", "empty"),
         ("deep JSON", raw_infer(client, b"[" * 10000), 400, "bad_json", "inputs"),
         ("deep inside", raw_infer(client, b'{"inputs":' + b"[" * 10000), 400, "bad_json", "deeper"),
@@ -302,7 +317,7 @@ def everything():
         with kserve_client.Client("127.0.0.1", service.port) as client:
             for test in (server, model, repository, paths):
                 test(client)
-            for test in (stats, photographs, tensors, bad_requests):
+            for test in (stats, photographs, queries, tensors, bad_requests):
                 test(service, client)
         tap.equal(service.workers(), before, "the same workers are still there")
 

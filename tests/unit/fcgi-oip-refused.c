@@ -13,8 +13,8 @@ static const struct {
     const char *word; /* that the sentence must have */
 } refused[] = {
     {"", FCGI_E_BAD_REQUEST, "empty"},
-    {"\xff\xd8\xff\xe0 a photograph", FCGI_E_BAD_JSON, "POST /predict"},
-    {"[]", FCGI_E_BAD_JSON, "\"inputs\""},
+    {"\xff\xd8\xff\xe0 a photograph", FCGI_E_UNSUPPORTED_MEDIA_TYPE, "POST /predict"},
+    {"[]", FCGI_E_BAD_REQUEST, "\"inputs\""},
     {" ", FCGI_E_BAD_JSON, "\"inputs\""},
     {"{\"inputs\":", FCGI_E_BAD_JSON, "JSON"},
     {"{\"id\":\"\xff\"}", FCGI_E_BAD_JSON, "UTF-8"},
@@ -142,10 +142,10 @@ static void the_header_is_checked(void **state)
         {{1, 0, 0, 0, 7}, 5, sizeof json, FCGI_E_BAD_JSON},
         {{1, 0, 0, 0, 7}, 5, sizeof json - 2, FCGI_E_BAD_JSON},
         {{1, 0, 0, 0, 7}, 5, sizeof json + 9, FCGI_E_BAD_REQUEST},
-        {{1, 0, 0, 0, 7}, 5, 0, FCGI_E_BAD_JSON},
+        {{1, 0, 0, 0, 7}, 5, 0, FCGI_E_BAD_REQUEST},
         {{1, 0, 0, 0, 7}, 5, -1, FCGI_E_BAD_JSON},
         {{2, 0, 0, 0, 7}, 5, sizeof json - 1, FCGI_E_TENSOR_SHAPE_MISMATCH},
-        {{0, 0, 0, 0, 7}, 5, sizeof json - 1, FCGI_E_TENSOR_SHAPE_MISMATCH},
+        {{0, 0, 0, 0, 7}, 5, sizeof json - 1, FCGI_E_BAD_REQUEST}, /* an empty one */
         {{255, 255, 255, 255, 7}, 5, sizeof json - 1, FCGI_E_TENSOR_SHAPE_MISMATCH},
         {{1, 0, 0, 0, 7, 7}, 6, sizeof json - 1, FCGI_E_TENSOR_SHAPE_MISMATCH},
         {{1, 0, 0, 0}, 4, sizeof json - 1, FCGI_E_TENSOR_SHAPE_MISMATCH},

@@ -79,7 +79,7 @@ static inline enum fcgi_code ask(const void *bytes, size_t n, int64_t json_n)
     memcpy(body, bytes, n);
     if (json_n >= 0)
         snprintf(length, sizeof length, "%lld", (long long)json_n);
-    request.content_encoding = "";
+    request.content_encoding = request.query = "";
     request.inference_header_length = length;
     request.path = "/v2/models/resnet50/infer";
     fcgi_response_reset(&response);
