@@ -11,7 +11,6 @@
  */
 #include "fcgi/jpeg_fast.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,9 +37,9 @@ struct picture {
     int side; /* of what is left of a block: 4, 2, 1 */
     int width, height;
     int n_planes;
-    int units_across, units_down; /* units of blocks */
-    int unit_px;                  /* height of one */
-    int seen_from, seen_end;      /* those across that the crop needs */
+    int units_across;        /* units of blocks */
+    int unit_px;             /* height of one */
+    int seen_from, seen_end; /* those across that the crop needs */
     int restart_interval, restarts, to_restart;
     struct plane plane[MOST_PLANES];
     struct fcgi_huffman_table dc[NUM_HUFF_TBLS], ac[NUM_HUFF_TBLS];
@@ -148,7 +147,6 @@ static int set_up(struct picture *picture, const struct fcgi_codec_job *work,
     picture->height = divided(work->info->height, work->shrink);
     picture->n_planes = lib->num_components;
     picture->units_across = divided(work->info->width, across);
-    picture->units_down = divided(work->info->height, down);
     picture->unit_px = down / work->shrink;
     picture->restart_interval = picture->to_restart = (int)lib->restart_interval;
     for (int c = 0; c < picture->n_planes; c++)

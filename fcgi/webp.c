@@ -90,7 +90,7 @@ static int find_orientation(const WebPDemuxer *demuxer)
 
 /* No more than libwebp will allocate, and ours: the decoded frame, four bytes a pixel of a lossless
  * one, or two of the alpha that goes with a lossy one. Sides are at most 2^24. */
-static uint64_t decode_bytes(uint64_t width, uint64_t height, size_t n,
+static uint64_t decode_bytes(uint64_t width, uint64_t height, uint64_t lists,
                              const WebPBitstreamFeatures *features)
 {
     uint64_t pixel = features->has_alpha ? 4 : 3;
@@ -99,8 +99,13 @@ static uint64_t decode_bytes(uint64_t width, uint64_t height, size_t n,
         pixel += 4;
     else if (features->has_alpha)
         pixel += 2;
-    return FIXED_BYTES + width * height * pixel + width * BYTES_A_COLUMN +
-           (uint64_t)n * LIST_BYTES_A_BYTE;
+    return FIXED_BYTES + width * height * pixel + width * BYTES_A_COLUMN + lists;
+}
+
+/* The demuxer's, of chunks and frames; a file of one picture and nothing else has none. */
+static uint64_t list_bytes(const uint8_t *bytes, size_t n)
+{
+    return memcmp(bytes + 12, "VP8X", 4) == 0 ? (uint64_t)n * LIST_BYTES_A_BYTE : 0;
 }
 
 static int webp_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,
@@ -121,8 +126,8 @@ static int webp_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *in
         info->progressive = 1;
         info->kind = "WebP";
         info->orientation = find_orientation(demuxer);
-        info->decode_bytes =
-            decode_bytes((uint64_t)info->width, (uint64_t)info->height, n, &features);
+        info->decode_bytes = decode_bytes((uint64_t)info->width, (uint64_t)info->height,
+                                          list_bytes(bytes, n), &features);
     }
     WebPDemuxDelete(demuxer);
     return status == VP8_STATUS_OK ? FCGI_E_OK : fail(status, err);

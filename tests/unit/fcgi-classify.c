@@ -15,7 +15,8 @@
 
 enum { SIDE = 64, CLASSES = 10, MAX_IMAGES = 3 };
 
-static const struct fcgi_image_limits roomy = {64000000, (uint64_t)256 << 20};
+static const struct fcgi_image_limits roomy = {.max_pixels = 64000000,
+                                               .max_decode_bytes = (uint64_t)256 << 20};
 static char path[] = "/tmp/classify-XXXXXX";
 
 static void write_model(enum wt_activation activation)
