@@ -243,43 +243,89 @@ static int tokenize_until(struct wt_json *json, jsmn_parser *parser, size_t end,
     }
 }
 
-/* The next array of numbers from byte `from` on, which is outside strings. Returns its length, 0
- * for none. An array is looked at twice at most: as one that may be, and for those inside it. */
-static size_t find_numbers(const struct wt_json *json, size_t from, size_t *start, int *count)
+/* A stretch of the text that becomes one token here, faster than jsmn looks at its bytes. */
+struct fold {
+    size_t start, n;
+    int count; /* numbers of an array; IS_STRING */
+};
+
+enum { IS_STRING = -1, LONG_BYTES = 64 };
+
+/* The next fold from byte `from` on, which is outside strings. An array is looked at twice at most:
+ * as one that may be all numbers, and for those inside it. */
+static int find_fold(const struct wt_json *json, size_t from, struct fold *fold)
 {
     const char *text = json->text;
 
-    for (size_t i = from; i < json->n_text; i++) {
-        size_t left = json->n_text - i, n = 0;
-        if (text[i] == '"')
-            i += 1 + wt_json_text_string(text + i + 1, left - 1);
-        else if (text[i] == '[')
-            n = wt_json_text_numbers(text + i, left, count);
-        *start = i;
-        if (n > 0)
-            return n;
+    for (size_t i = from, left, n; i < json->n_text; i++) {
+        left = json->n_text - i;
+        *fold = (struct fold){.start = i};
+        if (text[i] == '[') {
+            fold->n = wt_json_text_numbers(text + i, left, &fold->count);
+        } else if (text[i] == '"') {
+            n = wt_json_text_string(text + i + 1, left - 1);
+            if (n >= LONG_BYTES && n < left - 1)
+                *fold = (struct fold){i, n + 2, IS_STRING};
+            i += n + 1;
+        }
+        if (fold->n > 0)
+            return 1;
     }
     return 0;
 }
 
-/* jsmn is stopped behind the bracket that opens an array of numbers, and goes on behind the one
- * that closes it. */
-static int tokenize_numbers(struct wt_json *json, jsmn_parser *parser, size_t max_tokens,
-                            struct wt_err *err)
+/* What jsmn does when it meets a string; check_all() will look at what is in it. */
+static int add_string(struct wt_json *json, jsmn_parser *parser, const struct fold *fold,
+                      size_t max_tokens, struct wt_err *err)
 {
-    size_t start, n;
-    int found, count, code;
+    while (parser->toknext >= json->capacity || parser->toknext >= max_tokens) {
+        int code = grow(json, max_tokens, err);
+        if (code != WT_OK)
+            return code;
+    }
+    tokens_of(json)[parser->toknext++] = (jsmntok_t){
+        .type = JSMN_STRING,
+        .start = (int)(fold->start + 1),
+        .end = (int)(fold->start + fold->n - 1),
+        .parent = parser->toksuper,
+    };
+    tokens_of(json)[parser->toksuper].size++;
+    return WT_OK;
+}
 
-    while ((n = find_numbers(json, parser->pos, &start, &count)) > 0) {
-        code = tokenize_until(json, parser, start + 1, max_tokens, &found, err);
-        if (code != WT_OK || found != JSMN_ERROR_PART || parser->pos != start + 1)
+/* The array that jsmn has just entered. */
+static void close_numbers(const struct wt_json *json, jsmn_parser *parser, const struct fold *fold)
+{
+    jsmntok_t *t = &tokens_of(json)[parser->toknext - 1];
+
+    t->type = JSMN_UNDEFINED;
+    t->end = (int)(fold->start + fold->n);
+    t->size = fold->count;
+    parser->toksuper = t->parent;
+}
+
+/* jsmn is stopped before a long string, or behind the bracket that opens an array of numbers, and
+ * goes on behind it. */
+static int tokenize_folds(struct wt_json *json, jsmn_parser *parser, size_t max_tokens,
+                          struct wt_err *err)
+{
+    struct fold fold;
+    int found, code;
+
+    while (find_fold(json, parser->pos, &fold)) {
+        size_t stop = fold.count == IS_STRING ? fold.start : fold.start + 1;
+
+        code = tokenize_until(json, parser, stop, max_tokens, &found, err);
+        if (code != WT_OK || found != JSMN_ERROR_PART || parser->pos != stop ||
+            parser->toksuper < 0)
             return code; /* whatever is wrong, jsmn says it again */
-        jsmntok_t *t = &tokens_of(json)[parser->toknext - 1];
-        t->type = JSMN_UNDEFINED;
-        t->end = (int)(start + n);
-        t->size = count;
-        parser->toksuper = t->parent;
-        parser->pos = (unsigned)(start + n);
+        if (fold.count == IS_STRING)
+            code = add_string(json, parser, &fold, max_tokens, err);
+        else
+            close_numbers(json, parser, &fold);
+        if (code != WT_OK)
+            return code;
+        parser->pos = (unsigned)(fold.start + fold.n);
     }
     return WT_OK;
 }
@@ -291,7 +337,7 @@ static int tokenize(struct wt_json *json, size_t max_tokens, int folds, struct w
 
     jsmn_init(&parser);
     if (folds)
-        code = tokenize_numbers(json, &parser, max_tokens, err);
+        code = tokenize_folds(json, &parser, max_tokens, err);
     if (code == WT_OK)
         code = tokenize_until(json, &parser, json->n_text, max_tokens, &found, err);
     if (code != WT_OK)

@@ -289,6 +289,52 @@ static void strings_are_decoded(void **state)
     done(&json, copy);
 }
 
+/* `#` stands for a string that is long enough to be passed over: as key or value, whole or not. */
+static void long_strings_change_nothing(void **state)
+{
+    static const char *const texts[] = {
+        "[\"#\"]",       "[\"#\",\"#\",1]",
+        "{\"#\":1}",     "{\"#\":\"#\",\"b\":[2,\"#\"]}",
+        "[[\"#\"],{}]",  "{\"a\":[\"#\"]}",
+        "[\"#\\\"#\"]",  "[\"#\\\\\",\"#\"]",
+        "[\"#",          "[\"#\"",
+        "[\"#\",",       "{\"#\"}",
+        "\"#\"",         "[1]\"#\"",
+        "\"#\"[1]",      "[\"#\"\"#\"]",
+        "{\"#\" \"#\"}", "{\"a\":\"#\"\"#\"}",
+        "[\"#\":\"#\"]", "{\"a\":1,\"#\"}",
+        "[\"#\n\"]",     "[\"#\\x\"]",
+        "[\"\xff#\"]",   "[\"\\ud800#\"]",
+        "]\"#\"",        "{]\"#\"",
+        "[}\"#\"",       "[\"#\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct wt_json plain = {0}, folded = {0};
+        struct wt_err err;
+        char text[512];
+        size_t n = 0, n_plain, n_folded;
+
+        for (const char *from = texts[i]; *from; from++)
+            for (int times = *from == '#' ? 100 : 1; times > 0; times--)
+                text[n++] = *from == '#' ? 'x' : *from;
+        int code = wt_json_parse(&plain, text, n, MANY, &err);
+        assert_int_equal(wt_json_parse_numbers(&folded, text, n, MANY, &err), code);
+        assert_int_equal(folded.n_tokens, plain.n_tokens);
+        for (int v = 0; v < plain.n_tokens; v++) {
+            assert_int_equal(wt_json_type(&folded, v), wt_json_type(&plain, v));
+            assert_int_equal(wt_json_size(&folded, v), wt_json_size(&plain, v));
+            assert_int_equal(wt_json_next(&folded, v), wt_json_next(&plain, v));
+            assert_int_equal(wt_json_value(&folded, v), wt_json_value(&plain, v));
+            assert_ptr_equal(wt_json_raw(&folded, v, &n_folded), wt_json_raw(&plain, v, &n_plain));
+            assert_int_equal(n_folded, n_plain);
+        }
+        wt_json_free(&plain);
+        wt_json_free(&folded);
+    }
+}
+
 static void strings_are_decoded_in_place(void **state)
 {
     static const char text[] =
@@ -412,6 +458,7 @@ int main(void)
         cmocka_unit_test(empty_values_are_stepped_over),
         cmocka_unit_test(an_absent_value_is_asked_in_vain),
         cmocka_unit_test(strings_are_decoded),
+        cmocka_unit_test(long_strings_change_nothing),
         cmocka_unit_test(strings_are_decoded_in_place),
         cmocka_unit_test(numbers_have_their_range),
         cmocka_unit_test(keys_that_are_there_twice_are_found),
