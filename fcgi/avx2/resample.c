@@ -33,16 +33,15 @@ INLINE void add(struct sums *sums, __m256i pairs, const struct fcgi_weights *w, 
 
 INLINE __m256i total(const struct sums *sums)
 {
-    __m256i half = _mm256_set1_epi32(1 << (FCGI_RESAMPLE_BITS - 1));
     __m256i high = _mm256_slli_epi32(sums->high, FCGI_RESAMPLE_LOW_BITS);
 
-    return _mm256_srai_epi32(_mm256_add_epi32(_mm256_add_epi32(high, sums->low), half),
-                             FCGI_RESAMPLE_BITS);
+    return _mm256_srai_epi32(_mm256_add_epi32(high, sums->low), FCGI_RESAMPLE_BITS);
 }
 
+/* Nothing yet but the half that makes the last shift a rounding. */
 INLINE struct sums nothing(void)
 {
-    return (struct sums){_mm256_setzero_si256(), _mm256_setzero_si256()};
+    return (struct sums){_mm256_setzero_si256(), _mm256_set1_epi32(1 << (FCGI_RESAMPLE_BITS - 1))};
 }
 
 /* Four pixels of both rows. */
@@ -108,14 +107,17 @@ INLINE void add_lines(struct sums sums[4], __m256i a, __m256i b, const struct fc
 INLINE __m256i columns(const struct fcgi_tap *tap, const uint8_t *const *line, int at)
 {
     struct sums sums[4] = {nothing(), nothing(), nothing(), nothing()};
+    const __m256i *a, *b;
+    int k = 0;
 
-    for (int k = 0; k < tap->count; k += 2) {
-        __m256i a = _mm256_loadu_si256((const __m256i *)(line[k] + at));
-        __m256i b = _mm256_setzero_si256();
-
-        if (k + 1 < tap->count)
-            b = _mm256_loadu_si256((const __m256i *)(line[k + 1] + at));
-        add_lines(sums, a, b, &tap->weights[k / 4], k % 4);
+    for (; k + 1 < tap->count; k += 2) {
+        a = (const __m256i *)(line[k] + at);
+        b = (const __m256i *)(line[k + 1] + at);
+        add_lines(sums, _mm256_loadu_si256(a), _mm256_loadu_si256(b), &tap->weights[k / 4], k % 4);
+    }
+    if (k < tap->count) {
+        a = (const __m256i *)(line[k] + at);
+        add_lines(sums, _mm256_loadu_si256(a), _mm256_setzero_si256(), &tap->weights[k / 4], k % 4);
     }
     return _mm256_packus_epi16(_mm256_packs_epi32(total(&sums[0]), total(&sums[1])),
                                _mm256_packs_epi32(total(&sums[2]), total(&sums[3])));

@@ -38,11 +38,19 @@ def loops(code):
             yield [one for one in code if int(target[1], 16) <= one[0] <= address]
 
 
-def spills(path):
+def innermost(bodies):
+    """Those loops that have no other inside."""
+    spans = [(body[0][0], body[-1][0]) for body in bodies]
+    for body, (start, end) in zip(bodies, spans):
+        if not any(start <= s and e < end for s, e in spans):
+            yield body
+
+
+def spills(path, which=lambda bodies: bodies):
     """(loops with multiply-adds, [(function, instruction that touches the stack)])"""
     looked_at, wrong = 0, []
     for name, code in functions(path).items():
-        for body in loops(code):
+        for body in which(list(loops(code))):
             if not any(FMA.match(mnemonic) for _, mnemonic, _ in body):
                 continue
             looked_at += 1
@@ -61,6 +69,15 @@ def everything():
             tap.equal(wrong[:3], [], f"{name}: no accumulator on the stack")
 
 
+def resize():
+    """Its outer loops may fetch a constant; a weight may be broadcast from anywhere."""
+    path = os.path.join(objects.BUILD, "obj/fcgi/avx2/resample.o")
+    looked_at, wrong = spills(path, innermost)
+    tap.ok(looked_at >= 2, "the resize: a loop along, a loop down", looked_at)
+    wrong = [one for one in wrong if "broadcast" not in one[1]]
+    tap.equal(wrong, [], "the resize: no sum on the stack")
+
+
 def can_fail():
     each = lambda text: "".join(text.replace("#", str(i)) for i in range(24))
     text = f"""
@@ -72,6 +89,8 @@ def can_fail():
     }}"""
     flags = ("-O3", "-mavx2", "-mfma", "-ffp-contract=fast")
     looked_at, wrong = objects.snippet(text, spills, kind="o", flags=flags)
+    inner = objects.snippet(text, lambda path: spills(path, innermost), kind="o", flags=flags)
+    tap.ok(inner[0] > 0 and inner[1], "can fail: in an innermost loop", inner)
     tap.ok(looked_at > 0 and wrong, "can fail: 24 accumulators in 16 registers", (looked_at, wrong))
 
 
@@ -79,4 +98,4 @@ if platform.machine() != "x86_64":
     tap.skip_all(f"instructions of x86_64 are looked for, and this is {platform.machine()}")
 if objects.SANITIZED:
     tap.skip_all("a sanitizer's own code goes through the stack")
-tap.run(everything, can_fail)
+tap.run(everything, resize, can_fail)
