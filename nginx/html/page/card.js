@@ -34,10 +34,11 @@ export class Card {
     this.file = file;
     this.root = clone('card');
     this.find = (selector) => this.root.querySelector(selector);
+    this.root.setAttribute('aria-label', file.name);
     this.url = URL.createObjectURL(file);
     this.find('h2').textContent = file.name;
     this.retry = this.find('button');
-    this.retry.setAttribute('aria-label', `Try ${file.name} again`);
+    this.retry.setAttribute('aria-label', `Try again: ${file.name}`);
     const image = this.find('img');
     image.addEventListener('error', () => this.find('.picture').classList.add('none'));
     image.src = this.url;
