@@ -177,15 +177,22 @@ def again_and_again(running, operation):
 
 @contextlib.contextmanager
 def held(running, n):
-    """n requests that stay in the worker and in the queue; afterwards the service is stopped, not
-    drained: nobody waits for them."""
-    slow = {"X-Request-ID": "slow-" + "0" * 8}
-    threads = [threading.Thread(target=quietly, args=(running.post, PICTURE, slow)) for _ in range(n)]
+    """n clients whose requests stay in the worker and in the queue, as far as there is room; one
+    that finds none asks again. Afterwards the service is stopped, not drained: nobody waits."""
+    over = threading.Event()
+
+    def insist():
+        while not over.is_set():
+            with contextlib.suppress(web.Broken):
+                running.post(PICTURE, {"X-Request-ID": "slow-" + "0" * 8})
+
+    threads = [threading.Thread(target=insist) for _ in range(n)]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
+        over.set()
         running.spawn.send_signal(signal.SIGINT)
         for thread in threads:
             thread.join()
@@ -194,11 +201,6 @@ def held(running, n):
 def is_full(running):
     """The kernel takes one more than the backlog."""
     return running.status()["queue"]["depth"] >= 2
-
-
-def quietly(call, *arguments):
-    with contextlib.suppress(web.Broken):
-        call(*arguments)
 
 
 @contextlib.contextmanager
