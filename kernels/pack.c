@@ -80,13 +80,12 @@ static void pack_winograd(const struct kn_layer *l, const float *oihw, float *ou
 {
     size_t inputs = (size_t)kn_blocked_blocks(l->ic) * BLOCK, panel = inputs * BLOCK;
     size_t weights = (size_t)form->weights, panels = (size_t)kn_blocked_blocks(l->oc);
-    int side = form->weights == 36 ? 6 : form->weights == 25 ? 5 : 4;
 
     for (size_t o = 0; o < (size_t)l->oc; o++) {
         size_t p = o / BLOCK, first = p / 2 * 2, two = first + 1 < panels ? 2 : 1;
         float *to = out + first * weights * panel + p % 2 * panel + o % BLOCK;
         for (size_t i = 0; i < (size_t)l->ic; i++, oihw += 9)
-            transform_filter(form->filter, side, oihw, to + i * BLOCK, two * panel);
+            transform_filter(form->filter, form->rows, oihw, to + i * BLOCK, two * panel);
     }
 }
 

@@ -55,9 +55,9 @@ static const unsigned char by_weight[] = {0,  1,  2,  3,  5,  6,  7,  8, 10,
 
 const struct kn_winograd *kn_winograd_of(const struct kn_layer *layer)
 {
-    static const struct kn_winograd f3 = {3, 5, 1, 25, 25, each, g3, 0};
-    static const struct kn_winograd f4 = {4, 6, 1, 36, 36, each, g4, 1};
-    static const struct kn_winograd s2 = {2, 5, 2, 25, 16, by_weight, strided, 2};
+    static const struct kn_winograd f3 = {3, 5, 1, 25, 25, each, g3, 5, 0};
+    static const struct kn_winograd f4 = {4, 6, 1, 36, 36, each, g4, 6, 1};
+    static const struct kn_winograd s2 = {2, 5, 2, 25, 16, by_weight, strided, 4, 2};
 
     switch (kn_kind_of(layer)) {
     case KN_CONV_3X3_MIDDLE:

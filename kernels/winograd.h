@@ -15,7 +15,8 @@ struct kn_winograd {
     int stride;       /* of the convolution */
     int points, weights;
     const unsigned char *first; /* [weights + 1] */
-    const double (*filter)[3];  /* the filter's one-dimensional transform: [sqrt(weights)][3] */
+    const double (*filter)[3];  /* the filter's one-dimensional transform: [rows][3] */
+    int rows;                   /* rows x rows weights */
     int number;                 /* of the functions in kn_f32_ops */
 };
 
