@@ -133,16 +133,47 @@ def bf16_tensors(classify):
         tap.ok(all(same), f"bf16, {isa}: the same classes", same)
 
 
-def bf16_photographs(classify):
+def int8_bits(classify):
+    """The same logits on every engine. ref takes seconds a picture: one, unless there is time."""
+    names = [os.path.join(DATA, name) for name in reference_images()]
+    some = names if float(os.environ.get("T", "5")) >= 60 else names[:1]
+    found = {}
+    for isa, pictures in (("avx512vnni", names), ("avx2", names), ("ref", some)):
+        out = classify.path(f"int8-{isa}.npy")
+        arguments = ("--precision", "int8", "--isa", isa, "--logits", out)
+        _, code, said = classify(*arguments, *pictures, RESNET_EXIF="ignore")
+        if code == 78 and "the choices on this machine" in said:
+            tap.skip(f"int8, {isa}", "this machine has no such instructions")
+        elif tap.equal(code, 0, f"int8, {isa}: classified"):
+            found[isa] = rows(out)
+    for isa, other in found.items():
+        n = min(len(other), len(found["ref"]))
+        tap.ok(n > 0 and other[:n] == found["ref"][:n], f"int8, {isa}: ref's logits, bit for bit")
+
+
+def other_photographs(classify, precision, fewer_right, disagreements):
+    """What a smaller precision costs: pictures that are no longer right, and that changed."""
     if os.environ.get("RESNET_ISA") in ("ref", "blas"):
-        tap.skip("bf16 on 200 photographs", "they take too long on this engine")
+        tap.skip(f"{precision} on 200 photographs", "they take too long on this engine")
         return
-    names = [os.path.join(DATA, line[0]) for line in table("labels.tsv")]
+    lines = table("labels.tsv")
+    names = [os.path.join(DATA, line[0]) for line in lines]
     reference = [best(row) for row in rows(os.path.join(DATA, "ref/logits.npy"))]
-    found, code, said = classify("--precision", "bf16", "-k", "1", *names, RESNET_EXIF="ignore")
-    tap.ok(code == 0 and len(found) == 200, "bf16: 200 photographs are classified", said)
+    arguments = ("--precision", precision, "-k", "1", *names)
+    found, code, said = classify(*arguments, RESNET_EXIF="ignore")
+    tap.ok(code == 0 and len(found) == 200, f"{precision}: 200 photographs are classified", said)
+    right = sum(found[name][0] == int(line[1]) for name, line in zip(names, lines))
     other = [name for name, want in zip(names, reference) if found[name][0] != want]
-    tap.ok(len(other) <= 2, "bf16: another class than fp32's on 2 at most", other)
+    tap.ok(right >= 191 - fewer_right, f"{precision}: {right} right of 200, fp32 has 191", right)
+    tap.ok(len(other) <= disagreements, f"{precision}: another class on {len(other)}", other)
+
+
+def bf16_photographs(classify):
+    other_photographs(classify, "bf16", 2, 2)
+
+
+def int8_photographs(classify):
+    other_photographs(classify, "int8", 4, 8)  # without a picture to calibrate with
 
 
 def photographs(classify):
@@ -220,8 +251,8 @@ def main():
         tap.skip_all("RESNET_SHARED has no data/: no weights, no photographs")
     with tempfile.TemporaryDirectory(prefix="golden-") as directory:
         classify = Classify(model, directory)
-        tests = [inputs, tensors, bf16_tensors, photographs, bf16_photographs]
-        tests += [variants, extra, drawing]
+        tests = [inputs, tensors, bf16_tensors, int8_bits, photographs]
+        tests += [bf16_photographs, int8_photographs, variants, extra, drawing]
         tap.run(*(named(test, classify) for test in tests))
 
 

@@ -17,10 +17,11 @@ import service
 import tap
 
 STARTS = 7
-PSS_LIMIT_BYTES = 260 << 20  # four workers of the full network in fp32
+# Four workers of the full network.
+PSS_LIMIT_BYTES = {"fp32": 260 << 20, "int8": 100 << 20}
 
 
-def start_once(directory, model):
+def start_once(directory, model, precision):
     """Seconds from exec to readiness of one worker on a socket of its own."""
     path = os.path.join(directory, "work.sock")
     listener = socket.socket(socket.AF_UNIX)
@@ -29,7 +30,8 @@ def start_once(directory, model):
     read_fd, write_fd = os.pipe()
     start = time.monotonic()
     worker = subprocess.Popen(
-        [service.program("resnet-fcgi"), "--model", model, "--ready-fd", str(write_fd)],
+        [service.program("resnet-fcgi"), "--model", model, "--precision", precision,
+         "--ready-fd", str(write_fd)],
         stdin=listener, stderr=subprocess.PIPE, pass_fds=[write_fd],
         env=service.clean_environment(),
     )  # fmt: skip
@@ -46,9 +48,9 @@ def start_once(directory, model):
     return seconds
 
 
-def measure(model, name):
+def measure(model, name, precision="fp32"):
     with tempfile.TemporaryDirectory() as directory:
-        times = sorted(start_once(directory, model) for _ in range(STARTS))
+        times = sorted(start_once(directory, model, precision) for _ in range(STARTS))
     median = statistics.median(times)
     tap.note(f"{name}: exec to ready, {STARTS} starts: median {median:.3f} s, {times[0]:.3f} to {times[-1]:.3f}")
     tap.ok(True, f"{name}: ready {STARTS} times, TERM ends it with 0")
@@ -64,14 +66,14 @@ def real():
         return tap.skip("the real model", "no real weights: RESNET_SHARED is not there")
     if service.SANITIZED:
         return tap.skip("the real model", "a sanitizer's memory is its own")
-    measure(model, "ResNet-50")
-    with service.Service(workers=4, model=model) as running:
-        for _ in range(8):
-            running.post(draw.jpeg())
-        workers = running.workers()
-        pss = [pss_bytes(pid) for pid in workers]
+    for precision, limit in PSS_LIMIT_BYTES.items():
+        measure(model, f"ResNet-50 in {precision}", precision)
+        with service.Service(workers=4, model=model, RESNET_PRECISION=precision) as running:
+            for _ in range(8):
+                running.post(draw.jpeg())
+            pss = [pss_bytes(pid) for pid in running.workers()]
         tap.note(f"four workers' PSS: {[round(n / 2**20, 1) for n in pss]}, {sum(pss) / 2**20:.0f} MiB")
-        tap.ok(len(pss) == 4 and sum(pss) <= PSS_LIMIT_BYTES, "four workers: PSS of 260 MiB at most", pss)
+        tap.ok(len(pss) == 4 and sum(pss) <= limit, f"{precision}: PSS of {limit >> 20} MiB at most", pss)
     return None
 
 

@@ -72,7 +72,7 @@ def damaged_model():
 
 
 def real_model():
-    """The packed real weights in fp32 and bf16, or None where there are none to pack."""
+    """The packed real weights in every precision, or None where there are none to pack."""
     shared = os.environ.get("RESNET_SHARED", "")
     source = os.path.join(shared, "data", "weights", "resnet50.safetensors")
     if not shared or not os.path.exists(source):
@@ -83,7 +83,7 @@ def real_model():
         fcntl.flock(lock, fcntl.LOCK_EX)
         pack = program("resnet-pack")
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
-            command = [pack, "pack", source, "--precision", "fp32,bf16", "-o", path]
+            command = [pack, "pack", source, "--precision", "fp32,bf16,int8", "-o", path]
             subprocess.run(command, check=True, env=clean_environment(), timeout=300)
     return path
 
