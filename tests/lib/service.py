@@ -49,7 +49,7 @@ def small_model():
 
 def model(width):
     """A ResNet-50 with a part of the channels, "1/2"; made once for a build directory."""
-    name = {"1/8": "eighth", "1/4": "quarter", "1/2": "half"}[width]
+    name = {"1/8": "eighth", "1/4": "quarter", "1/2": "half", "1": "whole"}[width]
     path = os.path.join(BUILD, "models", name + ".rnm")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".lock", "w", encoding="utf-8") as lock:
