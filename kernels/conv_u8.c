@@ -1,7 +1,8 @@
 /* conv_u8.c: int8 convolution as a product of matrices that are never built, the same way as
  * conv_f32.c: every filter tap is the same blocked image, moved, and one tile of outputs at a time
  * runs through the whole reduction (u8.h). Small weights stay in L2 while the pixels pass by; large
- * ones pass by once, each pair of panels over all pixels, the next pair being fetched meanwhile. */
+ * ones pass by once, each pair of panels over all pixels of all images, the next pair being fetched
+ * meanwhile. */
 #include <assert.h>
 #include <string.h>
 
@@ -17,7 +18,9 @@ enum {
     BLOCK = KN_S8_BLOCK,
     PAIR = KN_S8_PAIR,
     PAIRS_OF_BLOCK = BLOCK / PAIR,
-    L2_PERCENT = 35 /* weights up to this share of L2 stay there */
+    PIECES = 4,       /* shares of a thread */
+    L2_PERCENT = 35,  /* weights up to this share of L2 stay there */
+    L2_PERCENT_X = 50 /* of images that share a pass over the weights, inputs up to this */
 };
 
 struct conv {
@@ -25,8 +28,9 @@ struct conv {
     kn_u8_tile_fn *const *kernel;
     struct kn_u8_tile tile; /* what all tiles have in common */
     struct kn_tiles grid;   /* distances in bytes */
-    struct kn_spot *spots;
-    int tiles, pairs, weights_outer;
+    struct kn_spot *spots;  /* [tiles] of one image */
+    int tiles, all_tiles;   /* the latter of all images that share a pass */
+    int pairs, weights_outer;
     size_t pair_bytes; /* of weights */
     ptrdiff_t y_plane; /* bytes of one block of the output */
     ptrdiff_t y_start;
@@ -37,7 +41,8 @@ struct part {
     const struct conv *conv;
     struct kn_u8_tile tile;
     struct kn_ahead next; /* what it will want in the next layer */
-    ptrdiff_t y;          /* bytes from job->y to this pair's first pixel */
+    ptrdiff_t y;          /* bytes from an image's output to this pair's first pixel */
+    int end_pair;         /* of the thread's */
 };
 
 /* ---- scratch: the kernels' sums, bias and multiplier by lanes, the tiles, what the caller wants
@@ -52,7 +57,7 @@ static size_t lanes_of(const struct kn_layer *l)
 
 static size_t head_bytes(const struct kn_layer *l, int threads)
 {
-    return (size_t)threads * SUMS * sizeof(int32_t) +
+    return (size_t)threads * PIECES * SUMS * sizeof(int32_t) +
            lanes_of(l) * (sizeof(int32_t) + sizeof(float)) +
            kn_tiles_most(l->oh, l->ow) * sizeof(struct kn_spot);
 }
@@ -67,7 +72,7 @@ static void fill_lanes(struct conv *c)
 {
     const struct kn_job *job = c->job;
     size_t n = lanes_of(job->layer), oc = (size_t)job->layer->oc;
-    int32_t *sums = job->scratch, *bias = sums + (size_t)job->width * SUMS;
+    int32_t *sums = job->scratch, *bias = sums + (size_t)job->width * PIECES * SUMS;
     float *multiplier = (float *)(bias + n);
 
     for (size_t o = 0; o < n; o++) {
@@ -94,16 +99,18 @@ static inline void choose_pair(struct part *part, int pair)
               pair % PAIRS_OF_BLOCK * (PAIR << c->tile.y_s16);
 }
 
-static inline void run_tile(struct part *part, const struct kn_spot *spot)
+/* Tile number t of all images'. */
+static inline void run_tile(struct part *part, int t)
 {
     const struct conv *c = part->conv;
+    const struct kn_spot *spot = &c->spots[t % c->tiles];
     struct kn_u8_tile *tile = &part->tile;
-    ptrdiff_t y = part->y + spot->y;
+    ptrdiff_t y = part->y + spot->y, image = t / c->tiles * (ptrdiff_t)c->job->image_bytes;
 
-    tile->a = (const char *)c->tile.a + spot->a;
-    tile->y = (char *)c->tile.y + y;
+    tile->a = (const char *)c->tile.a + image + spot->a;
+    tile->y = (char *)c->tile.y + image + y;
     if (c->tile.residual != NULL)
-        tile->residual = (const char *)c->tile.residual + (y << c->tile.residual_s16);
+        tile->residual = (const char *)c->tile.residual + image + (y << c->tile.residual_s16);
     tile->a_gap = spot->a_gap;
     tile->y_gap = spot->y_gap;
     tile->split = spot->split;
@@ -121,18 +128,18 @@ static inline void fetch_part(struct kn_u8_tile *tile, struct kn_ahead what, int
 static void run_weights_outer(struct part *part, long from, long to)
 {
     const struct conv *c = part->conv;
-    int pair = (int)(from / c->tiles), t = (int)(from % c->tiles);
+    int pair = (int)(from / c->all_tiles), t = (int)(from % c->all_tiles);
 
     for (; from < to; pair++, t = 0) {
         struct kn_ahead ahead = {(const char *)c->job->w + (size_t)(pair + 1) * c->pair_bytes,
                                  c->pair_bytes};
         choose_pair(part, pair);
-        ahead = pair + 1 < c->pairs ? ahead : part->next;
-        int lines = kn_ahead_lines(ahead, (long)c->tiles * c->tile.n_koff);
+        ahead = pair + 1 < part->end_pair ? ahead : part->next;
+        int lines = kn_ahead_lines(ahead, (long)c->all_tiles * c->tile.n_koff);
         size_t each = (size_t)lines * (size_t)c->tile.n_koff * 64;
-        for (; t < c->tiles && from < to; t++, from++) {
+        for (; t < c->all_tiles && from < to; t++, from++) {
             fetch_part(&part->tile, ahead, lines, (size_t)t * each);
-            run_tile(part, &c->spots[t]);
+            run_tile(part, t);
         }
     }
 }
@@ -149,7 +156,7 @@ static void run_pixels_outer(struct part *part, long from, long to)
         for (; pair < c->pairs && from < to; pair++, from++, at += each) {
             choose_pair(part, pair);
             fetch_part(&part->tile, part->next, lines, at);
-            run_tile(part, &c->spots[t]);
+            run_tile(part, t);
         }
 }
 
@@ -158,28 +165,63 @@ static size_t stays_in_l2(void)
     return (size_t)kn_cpu()->l2_bytes / 100 * L2_PERCENT;
 }
 
-/* What a thread fetches of the next layer's weights: all of them, if they will stay in L2 and it is
- * alone. */
-static struct kn_ahead next_weights(const struct kn_job *job, int thread, int threads)
+/* What a share fetches of the next layer's weights: all of them, if they will stay in L2 and the
+ * thread is alone. */
+static struct kn_ahead next_weights(const struct kn_job *job, int number, int parts)
 {
-    struct kn_ahead next = kn_ahead_next(job, thread, threads);
+    struct kn_ahead next = kn_ahead_next(job, number, parts);
 
-    if (threads == 1 && job->ahead_bytes <= stays_in_l2())
+    if (parts == 1 && job->ahead_bytes <= stays_in_l2())
         next.bytes = job->ahead_bytes;
     return next;
 }
 
-static void run_part(void *ctx, int thread, int threads)
+static void run_part(void *ctx, int number, int parts)
 {
     const struct conv *c = ctx;
     struct part part = {.conv = c, .tile = c->tile};
-    long from, to;
+    int pieces = kn_ahead_pieces(c->job, parts);
+    long all = (long)c->all_tiles * c->pairs, from, to;
 
-    part.tile.sums += thread * SUMS;
-    part.next = next_weights(c->job, thread, threads);
-    kn_threads_part((long)c->tiles * c->pairs, thread, threads, &from, &to);
+    part.tile.sums += number * SUMS;
+    part.next = next_weights(c->job, number, parts);
+    kn_threads_part(all, number / pieces, parts / pieces, &from, &to);
+    part.end_pair = (int)((to + c->all_tiles - 1) / c->all_tiles);
+    kn_threads_part(all, number, parts, &from, &to);
     if (from < to)
         (c->weights_outer ? run_weights_outer : run_pixels_outer)(&part, from, to);
+}
+
+/* Images that share a pass over the weights: their inputs are read again for every pair. A strided
+ * 1x1 reads every other line, which lie in half of the cache. */
+static int images_of_a_pass(const struct conv *c)
+{
+    const struct kn_layer *l = c->job->layer;
+    int64_t pixels = (int64_t)l->ih * l->iw / (l->kh == 1 ? l->stride : 1);
+    int64_t bytes = (pixels + 1) * kn_blocked_u8_blocks(l->ic) * BLOCK;
+    int64_t most = kn_cpu()->l2_bytes / 100 * L2_PERCENT_X / bytes;
+
+    return most < 1 ? 1 : most < c->job->images ? (int)most : c->job->images;
+}
+
+static void run_images(struct conv *c, int pixel_bytes)
+{
+    const struct kn_job *job = c->job;
+    size_t image = job->image_bytes;
+    int most = images_of_a_pass(c);
+
+    for (int i = 0, some; i < job->images; i += some) {
+        some = job->images - i < most ? job->images - i : most;
+        c->all_tiles = c->tiles * some;
+        kn_threads_split(job->threads, job->width, PIECES, run_part, c);
+        c->tile.a = (const char *)c->tile.a + (size_t)some * image;
+        c->tile.y = (char *)c->tile.y + (size_t)some * image;
+        if (c->tile.residual != NULL)
+            c->tile.residual = (const char *)c->tile.residual + (size_t)some * image;
+    }
+    for (int i = 0; i < job->images; i++)
+        kn_blocked_u8_clear_halo((char *)job->y + (size_t)i * image, job->layer, job->halo_y,
+                                 pixel_bytes);
 }
 
 /* What depends on the output and the weights only; the caller knows x, kernel, koff, groups and the
@@ -210,8 +252,7 @@ static void run(struct conv *c)
     c->weights_outer = kn_pack_s8_bytes(l) > stays_in_l2();
     fill_lanes(c);
     c->tiles = kn_tiles_list(&c->grid, c->spots);
-    kn_threads_run(job->threads, job->width, run_part, c);
-    kn_blocked_u8_clear_halo(job->y, l, job->halo_y, pixel_bytes);
+    run_images(c, pixel_bytes);
 }
 
 /* ---- convolutions between blocks ------------------------------------------------------------ */

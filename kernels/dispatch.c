@@ -164,6 +164,8 @@ static struct kn_engine u8_engine(const struct kn_u8_ops *ops)
 
     engine.isa = ops->isa;
     engine.block = KN_S8_BLOCK;
+    engine.batches = 1 << KN_CONV_1X1 | 1 << KN_CONV_1X1_STRIDED | 1 << KN_CONV_3X3 |
+                     1 << KN_CONV_3X3_STRIDED | 1 << KN_CONV_ANY | 1 << KN_CLASSIFIER;
     engine.u8 = ops;
     for (int kind = KN_CONV_1X1; kind <= KN_CONV_ANY; kind++)
         a[kind] = (struct kn_algorithm){"direct", kn_u8_conv, kn_u8_conv_scratch};

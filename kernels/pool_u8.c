@@ -73,25 +73,31 @@ void kn_u8_avgpool(const struct kn_job *job)
     }
 }
 
+static void fc_panel(const struct kn_job *job, int p, size_t image)
+{
+    const struct kn_layer *l = job->layer;
+    int n = (int)kn_pack_s8_even((size_t)l->ic);
+    const void *x = (const char *)job->x + image;
+    float *y = (float *)(void *)((char *)job->y + image);
+    int32_t sum[PANEL] = {0};
+
+    job->engine->u8->gemv((const int16_t *)job->w + (size_t)p * (size_t)n * PANEL, x, n, sum);
+    for (int o = p * PANEL; o < (p + 1) * PANEL && o < l->oc; o++) {
+        int32_t whole = (int32_t)((uint32_t)sum[o % PANEL] + (uint32_t)job->quant->bias[o]);
+        y[o] = (float)whole * job->quant->multiplier[o];
+    }
+}
+
 /* Panels of 16 classes. */
 static void fc_part(void *ctx, int thread, int threads)
 {
     const struct kn_job *job = ctx;
-    const struct kn_layer *l = job->layer;
-    int n = (int)kn_pack_s8_even((size_t)l->ic);
     long from, to;
 
-    kn_threads_part((l->oc + PANEL - 1) / PANEL, thread, threads, &from, &to);
-    for (int p = (int)from; p < to; p++) {
-        int32_t sum[PANEL] = {0};
-        job->engine->u8->gemv((const int16_t *)job->w + (size_t)p * (size_t)n * PANEL,
-                              (const int16_t *)(const void *)job->x, n, sum);
-        for (int i = 0; i < PANEL && p * PANEL + i < l->oc; i++) {
-            int o = p * PANEL + i;
-            int32_t whole = (int32_t)((uint32_t)sum[i] + (uint32_t)job->quant->bias[o]);
-            job->y[o] = (float)whole * job->quant->multiplier[o];
-        }
-    }
+    kn_threads_part((job->layer->oc + PANEL - 1) / PANEL, thread, threads, &from, &to);
+    for (int p = (int)from; p < to; p++)
+        for (int i = 0; i < job->images; i++)
+            fc_panel(job, p, (size_t)i * job->image_bytes);
 }
 
 void kn_u8_fc(const struct kn_job *job)
