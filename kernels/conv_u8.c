@@ -99,14 +99,19 @@ static inline void choose_pair(struct part *part, int pair)
               pair % PAIRS_OF_BLOCK * (PAIR << c->tile.y_s16);
 }
 
-/* Tile number t of all images'. */
+/* Tile number t of all images': no division where there is one image, a percent of a pass. */
 static inline void run_tile(struct part *part, int t)
 {
     const struct conv *c = part->conv;
-    const struct kn_spot *spot = &c->spots[t % c->tiles];
     struct kn_u8_tile *tile = &part->tile;
-    ptrdiff_t y = part->y + spot->y, image = t / c->tiles * (ptrdiff_t)c->job->image_bytes;
+    ptrdiff_t image = 0;
 
+    if (t >= c->tiles) {
+        image = t / c->tiles * (ptrdiff_t)c->job->image_bytes;
+        t %= c->tiles;
+    }
+    const struct kn_spot *spot = &c->spots[t];
+    ptrdiff_t y = part->y + spot->y;
     tile->a = (const char *)c->tile.a + image + spot->a;
     tile->y = (char *)c->tile.y + image + y;
     if (c->tile.residual != NULL)
@@ -117,6 +122,7 @@ static inline void run_tile(struct part *part, int t)
     c->kernel[spot->pixels](tile);
 }
 
+/* Lets the tile fetch its part, at `at` bytes, of that many lines a run; nothing past the end. */
 static inline void fetch_part(struct kn_u8_tile *tile, struct kn_ahead what, int lines, size_t at)
 {
     tile->ahead = what.from + at;

@@ -9,6 +9,7 @@
 #include "kernels/engine.h"
 #include "kernels/quant.h"
 #include "kernels/threads.h"
+#include "kernels/u8.h"
 
 enum {
     HUGE_BYTES = 2 << 20,
@@ -293,13 +294,15 @@ struct conversion {
 static void convert_part(void *ctx, int thread, int threads)
 {
     const struct conversion *c = ctx;
+    const struct kn_u8_ops *ops = c->plan->engine->u8;
     const struct kn_net *net = &c->plan->net;
     int channels = net->layer[0].ic;
     long plane = (long)net->height * net->width, from, to;
 
     kn_threads_part(plane, thread, threads, &from, &to);
-    kn_quant_pixels(c->plan->weights[0].quant.input, c->x + from, (size_t)plane, channels,
-                    (size_t)(to - from), c->pixels + from * channels);
+    (ops ? ops->convert : kn_quant_pixels)(c->plan->weights[0].quant.input, c->x + from,
+                                           (size_t)plane, channels, (size_t)(to - from),
+                                           c->pixels + from * channels);
 }
 
 /* What the first layer reads of an image. */

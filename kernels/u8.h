@@ -53,6 +53,9 @@ typedef void kn_u8_maxpool_fn(const uint8_t *x, ptrdiff_t row, int h, int w, ptr
 typedef void kn_u8_sum_fn(const uint8_t *x, ptrdiff_t row, int h, int w, int32_t *y);
 /* Sums of 16 classes. w: [n / 2][16][2], x: [n], n a multiple of 2; sum: [16], added to */
 typedef void kn_u8_gemv_fn(const int16_t *w, const int16_t *x, int n, int32_t *sum);
+/* kn_quant_pixels(), or the same faster. */
+typedef void kn_u8_pixels_fn(const float *input, const float *x, size_t plane, int c, size_t n,
+                             uint8_t *out);
 
 /* One ISA's kernels: complete, no entry is NULL. */
 struct kn_u8_ops {
@@ -66,6 +69,7 @@ struct kn_u8_ops {
     kn_u8_maxpool_fn *maxpool;
     kn_u8_sum_fn *sum;
     kn_u8_gemv_fn *gemv;
+    kn_u8_pixels_fn *convert;
 };
 
 extern const struct kn_u8_ops kn_u8_ops_avx512vnni; /* avx512vnni/ops_u8.c */

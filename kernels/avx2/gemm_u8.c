@@ -34,12 +34,14 @@ enum {
                      : "+x"(acc), "=&x"(product)                                                   \
                      : "x"(v), "x"(x))
 
+/* Four bytes, again and again: one load, where gcc makes three instructions of _mm_set1_epi32(). */
+#define BROADCAST(at) _mm_castps_si128(_mm_broadcast_ss((const float *)(const void *)(at)))
+
 /* Pixel i, group k: i, pixels and stem are constants wherever this is expanded. */
 #define MULTIPLY_ADD(i)                                                                            \
     if (i < pixels) {                                                                              \
-        int32_t group;                                                                             \
-        __builtin_memcpy(&group, a##i + 4 * k, sizeof group);                                      \
-        __m256i v = stem ? _mm256_set1_epi32(group) : _mm256_cvtepu8_epi16(_mm_set1_epi32(group)); \
+        __m128i group = BROADCAST(a##i + 4 * k);                                                   \
+        __m256i v = stem ? _mm256_broadcastd_epi32(group) : _mm256_cvtepu8_epi16(group);           \
         MADD(p##i, v, x0);                                                                         \
         MADD(q##i, v, x1);                                                                         \
     }

@@ -1,5 +1,6 @@
 /* ops_u8.c: the int8 kernels of this folder as one table. */
 #include "kernels/avx2/u8.h"
+#include "kernels/quant.h"
 
 const struct kn_u8_ops kn_u8_ops_avx2 = {
     .isa = "avx2",
@@ -11,4 +12,5 @@ const struct kn_u8_ops kn_u8_ops_avx2 = {
     .maxpool = kn_u8_maxpool__avx2,
     .sum = kn_u8_pool_sum__avx2,
     .gemv = kn_u8_gemv__avx2,
+    .convert = kn_quant_pixels,
 };

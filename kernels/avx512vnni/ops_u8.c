@@ -11,4 +11,5 @@ const struct kn_u8_ops kn_u8_ops_avx512vnni = {
     .maxpool = kn_u8_maxpool__avx512vnni,
     .sum = kn_u8_pool_sum__avx512vnni,
     .gemv = kn_u8_gemv__avx512vnni,
+    .convert = kn_u8_pixels__avx512vnni,
 };

@@ -11,5 +11,6 @@ extern kn_u8_tile_fn *const kn_u8_gemm_stem__avx512vnni[];
 kn_u8_maxpool_fn kn_u8_maxpool__avx512vnni;
 kn_u8_sum_fn kn_u8_pool_sum__avx512vnni;
 kn_u8_gemv_fn kn_u8_gemv__avx512vnni;
+kn_u8_pixels_fn kn_u8_pixels__avx512vnni;
 
 #endif

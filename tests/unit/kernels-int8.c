@@ -12,6 +12,7 @@
 
 #include "kernels/engine.h"
 #include "kernels/quant.h"
+#include "kernels/u8.h"
 #include "tests/bench/int8.h"
 
 enum { SIDE = 64, BATCH = 3 };
@@ -178,6 +179,36 @@ static void every_pixel_comes_back(void **state)
     assert_memory_equal(found, want, 3);
 }
 
+/* Any floats, ties and numbers that are none among them, in stretches of any length. */
+static void pixels_are_the_same_everywhere(void **state)
+{
+    enum { N = 1000, MOST = 4 };
+    static const char *const isas[] = {"avx512vnni", "avx2"};
+    static float x[MOST * N];
+    static uint8_t want[MOST * N + 1], found[MOST * N + 1];
+    const float input[2 * MOST] = {1, 58.395f, 3, 0.5f, 0, 123.675f, 0.25f, 7};
+    uint64_t seed = 1;
+
+    (void)state;
+    t_random(x, MOST * N, 300, &seed);
+    for (int i = 0; i < MOST * N; i += 3)
+        x[i] = (float)(i % 1000) / 2;
+    x[5] = x[N + 6] = x[2 * N + 7] = NAN;
+    x[15] = x[N + 16] = INFINITY;
+    x[25] = x[N + 26] = -INFINITY;
+    for (size_t e = 0; e < sizeof isas / sizeof *isas; e++) {
+        const struct kn_engine *engine = kn_dispatch(isas[e], "int8", NULL);
+        for (int c = 1; engine != NULL && c <= MOST; c++)
+            for (size_t n = 1; n <= N; n += n < 50 ? 1 : 95) {
+                memset(want, 1, sizeof want);
+                memset(found, 1, sizeof found);
+                kn_quant_pixels(input, x, N, c, n, want);
+                engine->u8->convert(input, x, N, c, n, found);
+                assert_memory_equal(want, found, sizeof want);
+            }
+    }
+}
+
 /* quant.h's rule on one pixel, worked out by hand: w = {1, -0.5}, step of x 0.5, of y 0.25. */
 static void the_rule(void **state)
 {
@@ -269,6 +300,7 @@ int main(void)
         cmocka_unit_test(same_bits_everywhere),
         cmocka_unit_test(pixels_and_floats_agree),
         cmocka_unit_test(every_pixel_comes_back),
+        cmocka_unit_test(pixels_are_the_same_everywhere),
         cmocka_unit_test(the_rule),
         cmocka_unit_test(bad_numbers_are_refused),
     };
