@@ -101,6 +101,7 @@ GOOD = [
     ("GET", "/health/ready", None, has(success=True)),
     ("GET", "/health/startup", None, has(success=True)),
     ("GET", "/status", None, lambda body: "workers" in body),
+    ("GET", "/openapi.json", None, lambda body: body["openapi"].startswith("3.1")),
     ("GET", "/ping", None, keys("status")),
     ("GET", TF, None, is_available),
     ("GET", TF1, None, is_available),
