@@ -48,7 +48,8 @@ bench-http:
 	@tests/deps.sh build demo bench
 	@$(again) all bench-programs
 	@$(measure) python3 tests/bench/http.py --seconds $(or $(SECONDS),3) \
-	    --rounds $(or $(ROUNDS),3) $(if $(IMAGE),--image $(abspath $(IMAGE)))
+	    --rounds $(or $(ROUNDS),3) $(if $(IMAGE),--image $(abspath $(IMAGE))) \
+	    $(if $(PRECISION),--precision $(PRECISION))
 
 compare:
 	@tests/deps.sh build bench
@@ -60,5 +61,5 @@ compare:
 	    $(if $(filter 1,$(CHECK)),--check)
 
 #? bench        a table of speed: engines, threads, batches, layers (SECONDS=2)
-#? bench-http   photographs through nginx, beside what the parts take (SECONDS=3 ROUNDS=3 IMAGE=)
+#? bench-http   photographs through nginx, beside what the parts take (SECONDS=3 ROUNDS=3 IMAGE= PRECISION=fp32)
 #? compare      ours beside ONNX Runtime and PyTorch (SECONDS=2 ROUNDS=3 CELLS=1x1,4x1 WEIGHTS= CHECK=1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""http.py [--seconds 3] [--rounds 3] [--image FILE]: photographs through nginx, against what the
+"""http.py [--seconds 3] [--rounds 3] [--image FILE] [--precision fp32]: photographs through nginx, against what the
 parts take by themselves: resnet-bench on every core at once, and one pass on several. Takes turns;
 writes BUILD/bench/http.md. Decoding and resizing are what the workers' own counters say of that turn."""
 
@@ -16,7 +16,8 @@ BENCH = service.program("resnet-bench")
 LOAD = os.path.join(service.BUILD, "tests", "http-load")
 CLIENTS = 8
 WIDE = min(4, CORES)
-LEAST_RATE, MOST_P50 = 0.85, 1.25
+LEAST_RATE = {"fp32": 0.85, "bf16": 0.85, "int8": 0.75}
+MOST_P50 = 1.25
 
 
 def full_model():
@@ -25,27 +26,28 @@ def full_model():
         return path
     path = os.path.join(service.BUILD, "models", "full.rnm")
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    subprocess.run([service.program("resnet-pack"), "random", "--seed", "1", "-o", path], check=True,
-                   env=measure.environment(), timeout=120)  # fmt: skip
+    command = [service.program("resnet-pack"), "random", "--seed", "1", "--precision", "fp32,bf16,int8"]
+    subprocess.run([*command, "-o", path], check=True, env=measure.environment(), timeout=120)
     return path
 
 
-def command(model, threads, seconds):
-    return [BENCH, "-m", model, "--json", "--threads", str(threads), "--seconds", str(seconds)]
+def command(model, threads, options):
+    return [BENCH, "-m", model, "--json", "--precision", options.precision,
+            "--threads", str(threads), "--seconds", str(options.seconds)]  # fmt: skip
 
 
-def forward_on_every_core(model, seconds):
+def forward_on_every_core(model, options):
     """Milliseconds of a pass, one process a core, all at once; others' load meanwhile."""
     with measure.Others() as others:
-        many = [subprocess.Popen(command(model, 1, seconds), stdout=subprocess.PIPE, text=True,
+        many = [subprocess.Popen(command(model, 1, options), stdout=subprocess.PIPE, text=True,
                                  env=measure.environment()) for _ in range(CORES)]  # fmt: skip
         found = [json.loads(one.communicate(timeout=120)[0]) for one in many]
     means = [one["cpu_ms"] / one["cpu_per_wall"] for one in found]  # a rate is made of means
     return sum(means) / CORES, others.share
 
 
-def forward_alone(model, seconds):
-    return measure.run_json(command(model, WIDE, seconds))["median_ms"]
+def forward_alone(model, options):
+    return measure.run_json(command(model, WIDE, options))["median_ms"]
 
 
 def stage(metrics, name, what):
@@ -69,9 +71,9 @@ def load(served, clients, seconds, image):
 
 
 def one_round(served, model, options):
-    every, others = forward_on_every_core(model, options.seconds)
+    every, others = forward_on_every_core(model, options)
     many = load(served, CLIENTS, options.seconds, options.image)
-    wide = forward_alone(model, options.seconds)
+    wide = forward_alone(model, options)
     one = load(served, 1, options.seconds, options.image)
     possible = 1000 * CORES / (every + many["prepare_ms"])
     least = wide + one["prepare_ms"]
@@ -96,7 +98,7 @@ def page(rounds, options):
         ("p50, p99 ms", f"{of('many', 'p50_ms'):.1f}, {of('many', 'p99_ms'):.1f}"),
         ("decode + resize, inference ms there", f"{of('many', 'prepare_ms'):.1f}, {of('many', 'infer_ms'):.1f}"),
         (f"forward pass, {CORES} processes of one thread at once, ms", f"{of('every'):.1f}"),
-        (f"**of {CORES} cores ÷ (forward + decode + resize)** (at least {LEAST_RATE})", f"**{of('rate'):.2f}**"),
+        (f"**of {CORES} cores ÷ (forward + decode + resize)** (at least {LEAST_RATE[options.precision]})", f"**{of('rate'):.2f}**"),
         ("one client: p50, p99 ms", f"{of('one', 'p50_ms'):.1f}, {of('one', 'p99_ms'):.1f}"),
         ("decode + resize, inference ms there", f"{of('one', 'prepare_ms'):.1f}, {of('one', 'infer_ms'):.1f}"),
         (f"forward pass, {WIDE} threads, ms", f"{of('wide'):.1f}"),
@@ -104,7 +106,7 @@ def page(rounds, options):
     ]  # fmt: skip
     image = os.path.basename(options.image)
     lines = ["# Through nginx", "", *measure.stamp(),
-             f"- {CORES} workers, RESNET_THREADS=auto, {image}, a connection a request; "
+             f"- {CORES} workers, {options.precision}, RESNET_THREADS=auto, {image}, a connection a request; "
              f"{len(rounds)} rounds of {options.seconds:g} s each, medians; "
              f"others' load {100 * of('others'):.0f} %", ""]  # fmt: skip
     return lines + measure.markdown(("", ""), rows)
@@ -115,9 +117,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--image", default=os.path.join(service.TOP, "tests/fixtures/demo.jpg"))
+    parser.add_argument("--precision", choices=sorted(LEAST_RATE), default="fp32")
     options = parser.parse_args()
     model = full_model()
-    with service.Service(workers=CORES, model=model) as served:
+    with service.Service(workers=CORES, model=model, RESNET_PRECISION=options.precision) as served:
         load(served, CORES, 1, options.image)  # everything is touched once
         rounds = [one_round(served, model, options) for _ in range(options.rounds)]
     measure.publish(os.path.join(service.BUILD, "bench", "http.md"), page(rounds, options))

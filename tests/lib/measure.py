@@ -40,7 +40,7 @@ def stamp():
     return [
         f"- {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit}",
         f"- {cpu_model()}, {CORES} cores, Linux {platform.release()}",
-        f"- fp32, {HONESTLY}",
+        f"- {HONESTLY}",
     ]
 
 
