@@ -35,6 +35,7 @@ check program multiwatch                          multiwatch
 check program strace                              strace
 check program valgrind                            valgrind
 check python  PIL                                 python3-pil
+check python  yaml                                python3-yaml
 check header  cmocka.h                            libcmocka-dev
 full  program chromium                            chromium
 full  program node                                nodejs
