@@ -167,7 +167,7 @@ def they_are_valid():
     directory = install_schemas()
     if not directory:
         return tap.skip("types and fields by the API's schemas", "node, npm or its registry cannot be "
-                        "reached: unknown fields have not been looked for")  # fmt: skip
+                        "reached: types, and fields in a wrong place, have not been looked at")  # fmt: skip
     for name, documents in RENDERED.items():
         tap.equal(strictly_validated(directory, documents), "", f"{name}: valid, no unknown field")
     for what, slip in SLIPS.items():
@@ -185,6 +185,8 @@ def deployment(m):
 
 
 BROKEN = {
+    "a field that is misspelt": lambda m: m.pod.update(hostNetwrk=False),
+    "one of a port": lambda m: m.containers["nginx"]["ports"][0].update(protocoll="TCP"),
     "maxUnavailable 1": lambda m: deployment(m)["strategy"]["rollingUpdate"].update(maxUnavailable=1),
     "replicas": lambda m: deployment(m).update(replicas=3),
     "no native sidecar": lambda m: m.containers["backend"].pop("restartPolicy"),

@@ -9,6 +9,26 @@ import sources
 HARDENED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]}}  # fmt: skip
 MAIN_CONF = "nginx.conf"
+# Every field in use, for where the API's own schemas cannot be had: it tells a slip of the pen, not a
+# field in the wrong place.
+FIELDS = set("""
+    allowPrivilegeEscalation annotations apiVersion automountServiceAccountToken
+    averageUtilization averageValue backend backendRefs backendRequest behavior capabilities
+    clusterIP command configMap configMapRef containerPort containers data drop egress
+    emptyDir enableServiceLinks envFrom exec failureThreshold from fsGroup hostnames http
+    httpGet image ingress initContainers kind labelSelector labels lifecycle limits
+    livenessProbe matchLabels matches maxReplicas maxSkew maxSurge maxUnavailable medium
+    metadata metric metrics minReplicas mountPath name namespace namespaceSelector parentRefs
+    path pathType paths periodSeconds podSelector pods policies policyTypes port ports preStop
+    protocol readOnly readOnlyRootFilesystem readinessProbe request requests resource
+    resources restartPolicy revisionHistoryLimit rollingUpdate rules runAsGroup runAsNonRoot
+    runAsUser scaleDown scaleTargetRef scaleUp seccompProfile securityContext selectPolicy
+    selector service sizeLimit spec stabilizationWindowSeconds startupProbe strategy subPath
+    target targetPort template terminationGracePeriodSeconds timeoutSeconds timeouts
+    topologyKey topologySpreadConstraints type unhealthyPodEvictionPolicy value volumeMounts
+    volumes whenUnsatisfiable
+""".split())
+FREE = ("annotations", "data", "labels", "limits", "matchLabels", "requests")  # keys are anybody's
 
 
 class Manifests:
@@ -53,6 +73,23 @@ def faults(documents):
         return [text for check in CHECKS for text in check(manifests)]
     except (KeyError, ValueError, TypeError, IndexError) as error:
         return [f"a part is missing: {type(error).__name__}: {error}"]
+
+
+def unheard_of(value, free=FREE):
+    """Names of fields that are not in FIELDS."""
+    inner = value if isinstance(value, list) else []
+    names = set()
+    if isinstance(value, dict):
+        names = set(value) - FIELDS
+        inner = [item for key, item in value.items() if key not in free]
+    return names.union(*(unheard_of(item, free) for item in inner))
+
+
+def spelling(m):
+    for document in m.documents:
+        free = (*FREE, "selector") if document["kind"] == "Service" else FREE
+        if names := unheard_of(document, free):
+            yield f"{document['kind']}: no field in use is called {sorted(names)}"
 
 
 def life(m):
@@ -209,4 +246,4 @@ def resources(m):
         yield f"template and backend come from different images: {sorted(ours)}"
 
 
-CHECKS = (life, selectors, ports, routes, probes, time_outs, privileges, mounts, resources)
+CHECKS = (spelling, life, selectors, ports, routes, probes, time_outs, privileges, mounts, resources)
