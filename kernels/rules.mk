@@ -25,3 +25,4 @@ cflags_kernels/eltwise.c := -O3
 cflags_kernels/pool.c    := -O3
 cflags_kernels/quant.c   := -O3 -fno-trapping-math
 cflags_kernels/ref/conv.c := -O3
+cflags_kernels/ref/conv_u8.c := -O3

@@ -16,12 +16,12 @@
 size_t kn_ref_conv_u8_scratch(const struct kn_layer *l, int threads)
 {
     (void)threads;
-    return ((size_t)l->ic * (size_t)(l->kh * l->kw) + (size_t)l->ow + (size_t)l->ic) *
-           sizeof(int32_t);
+    return ((size_t)l->ic + (size_t)l->ow * (size_t)l->oh) * sizeof(int32_t) +
+           (size_t)l->ic * (size_t)(l->kh * l->kw) * sizeof(int16_t);
 }
 
 /* filter: [ic, kh * kw] of one output channel */
-static void read_filter(int32_t *filter, const struct kn_job *job, int oc)
+static void read_filter(int16_t *filter, const struct kn_job *job, int oc)
 {
     const struct kn_layer *l = job->layer;
     size_t taps = (size_t)(l->kh * l->kw);
@@ -46,19 +46,38 @@ static const uint8_t *input_row(const struct kn_job *job, int ic, int iy, size_t
     return x + (size_t)iy * width * *step;
 }
 
-/* sum[ox] += w * row[ox * stride + shift], for row NULL and outside of it w * pad */
-static void add_row(uint32_t *restrict sum, int32_t w, const uint8_t *row, size_t step, int shift,
-                    const struct kn_layer *l, int32_t pad)
+/* The first output whose column ox * stride + shift is not left of `column`; at most ow. */
+static int first_at(const struct kn_layer *l, int column, int shift)
 {
-    for (int ox = 0; ox < l->ow; ox++) {
-        int ix = ox * l->stride + shift;
-        int inside = row != NULL && ix >= 0 && ix < l->iw;
-        sum[ox] += (uint32_t)(w * (inside ? row[(size_t)ix * step] : pad));
-    }
+    int ox = column > shift ? (column - shift + l->stride - 1) / l->stride : 0;
+
+    return ox < l->ow ? ox : l->ow;
+}
+
+/* sum[ox] += w * row[ox * stride + shift], for row NULL and outside of it w * pad */
+static void add_row(uint32_t *restrict sum, int16_t w, const uint8_t *restrict row, size_t step,
+                    int shift, const struct kn_layer *l, int32_t pad)
+{
+    int first = row != NULL ? first_at(l, 0, shift) : l->ow;
+    int end = row != NULL ? first_at(l, l->iw, shift) : l->ow;
+    size_t apart = step * (size_t)l->stride;
+
+    for (int ox = 0; ox < first; ox++)
+        sum[ox] += (uint32_t)(w * pad);
+    if (first < end)
+        row += (ptrdiff_t)step * (first * l->stride + shift);
+    if (apart == 1) /* a loop that compilers vectorise */
+        for (int ox = first; ox < end; ox++)
+            sum[ox] += (uint32_t)(w * (int16_t)*row++);
+    else
+        for (int ox = first; ox < end; ox++, row += apart)
+            sum[ox] += (uint32_t)(w * *row);
+    for (int ox = end; ox < l->ow; ox++)
+        sum[ox] += (uint32_t)(w * pad);
 }
 
 /* sum: [ow] of output row oy, to which all filter taps are added */
-static void add_taps(uint32_t *sum, const int32_t *filter, const int32_t *pad,
+static void add_taps(uint32_t *sum, const int16_t *filter, const int32_t *pad,
                      const struct kn_job *job, int oy)
 {
     const struct kn_layer *l = job->layer;
@@ -106,11 +125,24 @@ static void write_row(const struct kn_job *job, const uint32_t *sum, int oc, int
     }
 }
 
-void kn_ref_conv_u8(const struct kn_job *job)
+/* To a 1x1 convolution the image is one long row. */
+static struct kn_layer unrolled(const struct kn_layer *layer)
+{
+    struct kn_layer l = *layer;
+
+    if (l.kh == 1 && l.kw == 1 && l.stride == 1 && l.pad == 0) {
+        l.iw = l.ow = l.oh * l.ow;
+        l.ih = l.oh = 1;
+    }
+    return l;
+}
+
+static void conv(const struct kn_job *job)
 {
     const struct kn_layer *l = job->layer;
-    int32_t *filter = job->scratch, *pad = filter + (size_t)l->ic * (size_t)(l->kh * l->kw);
+    int32_t *pad = job->scratch;
     uint32_t *sum = (uint32_t *)(pad + l->ic);
+    int16_t *filter = (int16_t *)(sum + l->ow);
 
     for (int ic = 0; ic < l->ic; ic++) {
         uint8_t pixel[2] = {0};
@@ -129,4 +161,13 @@ void kn_ref_conv_u8(const struct kn_job *job)
             write_row(job, sum, oc, oy);
         }
     }
+}
+
+void kn_ref_conv_u8(const struct kn_job *job)
+{
+    struct kn_layer layer = unrolled(job->layer);
+    struct kn_job as_rows = *job;
+
+    as_rows.layer = &layer;
+    conv(&as_rows);
 }
