@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 4, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 5, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -117,6 +117,7 @@ struct fcgi_board_worker {
 
     char model_sha256[65], model_name[64], isa[32], precision[16], blas_core[32];
     char precisions[32]; /* "fp32, bf16": what can be asked for, the default first */
+    char ranges[16];     /* of int8: "batch-norm", "photographs"; "": there is none */
     _Atomic uint64_t model_mapped_bytes, model_private_bytes;
     _Atomic uint32_t classes, features, crop_px, max_images;
 };

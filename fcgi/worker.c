@@ -174,6 +174,7 @@ static void describe(struct fcgi_worker *worker)
     snprintf(board->isa, sizeof board->isa, "%s", kn_plan_isa(worker->classifier.plan));
     snprintf(board->precision, sizeof board->precision, "%s", model->precision);
     fcgi_precisions_list(&worker->classifier.others, model->precision, board->precisions);
+    snprintf(board->ranges, sizeof board->ranges, "%s", model->ranges ? model->ranges : "");
     snprintf(board->blas_core, sizeof board->blas_core, "%s", kn_blas_core());
     atomic_store(&board->classes, (uint32_t)model->net.classes);
     atomic_store(&board->features, (uint32_t)model->net.features);

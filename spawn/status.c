@@ -116,7 +116,7 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
     add_totals(body, "shed", pages->control->shed, FCGI_N_SHEDS, shed_name);
 }
 
-/* "fp32, bf16" -> "precision":"fp32","precisions":["fp32","bf16"] */
+/* "fp32, int8" -> "precision":"fp32","precisions":["fp32","int8"],"int8_ranges":"batch-norm" */
 static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_worker *model)
 {
     const char *at = model ? model->precisions : "", *comma = "";
@@ -126,7 +126,12 @@ static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_wor
     fcgi_buffer_text(body, ",\"precisions\":[");
     for (size_t n; (n = strcspn(at, ", ")) > 0; at += n, at += strspn(at, ", "), comma = ",")
         fcgi_buffer_format(body, "%s\"%.*s\"", comma, (int)n, at);
-    fcgi_buffer_text(body, "],");
+    fcgi_buffer_text(body, "],\"int8_ranges\":");
+    if (model && model->ranges[0] != '\0')
+        add_text(body, model->ranges);
+    else
+        fcgi_buffer_text(body, "null");
+    fcgi_buffer_text(body, ",");
 }
 
 static void add_counts(struct fcgi_buffer *body, const struct spawn_pages *pages)

@@ -216,7 +216,7 @@ def through_nginx():
         tap.equal(found, codes, "totals outlive a worker")
         tap.equal(again.all("resnet_worker_exits_total")["killed"], 1, "whose end is counted")
         public = service.get("/status").json()
-        tap.equal(sorted(public), ["generation", "model_sha256", "precision", "precisions",
+        tap.equal(sorted(public), ["generation", "int8_ranges", "model_sha256", "precision", "precisions",
                                    "queue", "requests", "service_ms", "workers"],
                   "public /status")  # fmt: skip
         tap.equal(sorted(public["workers"]), ["busy", "draining", "ready", "starting", "wanted"],

@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import checkpoint
+import draw
 import tap
 
 PACK = os.path.abspath(os.path.join(os.environ.get("BUILD", "build"), "bin", "resnet-pack"))
@@ -91,7 +92,8 @@ def command_line():
         (["info", "x", "y"], "y: one file too many"),
         (["pack", "x", "-o", "y", "--precision", "bf16,"], 'some of fp32,bf16,int8, found ""'),
         (["pack", "x", "-o", "y", "--precision", "fp64"], 'found "fp64"'),
-        (["pack", "x", "-o", "y", "--calibrate", "d"], "ranges from batch-norm only"),
+        (["pack", "x", "-o", "y", "--calibrate", "d"], "--calibrate is for int8"),
+        (["random", "-o", "y", "--calibrate", "d"], "--calibrate: no such option here"),
         (["random", "-o", "y", "--width", "1/7"], 'found "1/7"'),
         (["random", "-o", "y", "--width", "0"], 'found "0"'),
         (["random", "-o", "y", "--width", "1/8x"], 'found "1/8x"'),
@@ -193,6 +195,42 @@ def synthetic_models():
         tap.equal(run(*command, two).returncode, 0, "random --depth 18 --classes 5")
         about = info(two)
         tap.equal((about["arch"], about["classes"]), ("resnet18-w4", 5), "the shape asked for")
+
+
+def calibrated():
+    """int8's ranges by photographs: what is none is left out by name, and none at all is an error."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = write(os.path.join(directory, "w"), checkpoint.safetensors(checkpoint.resnet()))
+        pictures, empty = os.path.join(directory, "pictures"), os.path.join(directory, "empty")
+        model = os.path.join(directory, "model.rnm")
+        os.makedirs(os.path.join(pictures, "below"))
+        os.mkdir(empty)
+        for i in range(3):
+            write(os.path.join(pictures, f"{i}.jpg"), draw.jpeg(seed=i))
+        write(os.path.join(pictures, "broken.jpg"), draw.jpeg()[:900])
+        write(os.path.join(pictures, "list.txt"), b"0 1 2\n")
+        arguments = ["pack", source, "-o", model, "--precision", "fp32,int8"]
+        done = run(*arguments, "--calibrate", pictures)
+        tap.equal(done.returncode, 0, "--calibrate DIR")
+        for name in ("broken.jpg", "list.txt"):
+            tap.ok(f"{name}: not used to calibrate" in done.stderr, f"{name} is left out", done.stderr)
+        about, first = info(model)["int8"], read(model)
+        tap.equal((about["ranges"], about["pictures"]), ("photographs", 3), "info: by three photographs")
+        finite = [x for x in about["snr_db"].values() if x is not None]
+        tap.ok(len(finite) == 21 and min(finite) > 10, "info: each layer's error", about)
+        tap.ok("ranges by photographs (3)" in run("info", model).stdout, "info, as text")
+        run(*arguments, "--calibrate", pictures)
+        tap.ok(read(model) == first, "once more: the same bytes")
+        done = run("verify", model)
+        tap.ok("self-test in int8" in done.stdout and done.returncode == 0, "verify", done.stderr)
+        tap.equal(run(*arguments).returncode, 0, "without photographs")
+        tap.equal(info(model)["int8"]["ranges"], "batch-norm", "info: by batch-norm")
+        tap.equal(set(info(model)["int8"]["snr_db"].values()), {None}, "info: no error was measured")
+        os.unlink(model)
+        refuses("no photographs", [*arguments, "--calibrate", empty], REFUSED, "expected photographs")
+        refuses("no directory", [*arguments, "--calibrate", "/nowhere"], REFUSED, "/nowhere")
+        left = sorted(os.listdir(directory))
+        tap.equal(left, ["empty", "pictures", "w"], "nothing is left behind")
 
 
 def verify():
@@ -306,5 +344,5 @@ def real_weights():
         tap.equal(run("verify", os.path.join(directory, "model.rnm")).returncode, 0, "verify")
 
 
-tap.run(command_line, every_form_of_the_same_weights, recipe_and_labels, synthetic_models, verify,
+tap.run(command_line, every_form_of_the_same_weights, recipe_and_labels, synthetic_models, calibrated, verify,
         bad_weights, no_room, killed, real_weights)  # fmt: skip

@@ -200,6 +200,7 @@ def counted(directory):
         tap.equal(found, {"fp32": "2", "bf16": "3", "int8": "1"}, "/metrics counts by precision")
         status = there.get("/status").json()
         tap.equal((status["precision"], status["precisions"]), ("fp32", ["fp32", "bf16", "int8"]), "/status")
+        tap.equal(status["int8_ranges"], "drawn pictures", "and what int8's ranges are from")
 
 
 def everything():

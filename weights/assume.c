@@ -41,6 +41,13 @@ static int writer_of(const struct kn_net *net, int value)
     return -1;
 }
 
+static double farthest(double mean, double deviation, int rectified)
+{
+    double above = fmax(0, mean + WT_HISTOGRAM_SIGMAS * deviation);
+
+    return rectified ? above : fmax(above, WT_HISTOGRAM_SIGMAS * deviation - mean);
+}
+
 static void assume_conv(struct assumption *a, int i)
 {
     const struct kn_net *net = &a->folded->net;
@@ -58,6 +65,7 @@ static void assume_conv(struct assumption *a, int i)
         }
         wt_histogram_add_normal(&a->statistics->histogram[i], mean, sqrt(variance), plane,
                                 layer->relu);
+        a->statistics->largest[i][c] = farthest(mean, sqrt(variance), layer->relu);
         if (layer->relu)
             rectify(&mean, &variance);
         a->statistics->mean[i][c] = mean;

@@ -2,47 +2,47 @@
 #include "weights/engine.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-static size_t padded(size_t bytes)
+static int make_layers(struct wt_engine *engine, const struct wt_pack *pack,
+                       const struct wt_layout *layout, struct wt_err *err)
 {
-    return (bytes + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
-}
-
-static int pack_layers(struct wt_engine *engine, const struct kn_net *net,
-                       const struct kn_weight *weights, const char *layout, struct wt_err *err)
-{
+    const struct kn_net *net = pack->net;
+    struct wt_part parts[WT_MAX_PARTS];
     size_t bytes = 0;
 
     for (int i = 0; i < net->n_layers; i++)
-        bytes += padded(kn_pack_bytes(layout, &net->layer[i]));
+        bytes += wt_parts_bytes(parts, wt_layouts_parts(layout, &net->layer[i], parts));
     char *at = engine->memory = aligned_alloc(KN_ALIGN, bytes);
     if (at == NULL)
-        return wt_fail(err, WT_ENOMEM, "no memory for %zu bytes of weights as %s", bytes, layout);
+        return wt_fail(err, WT_ENOMEM, "no memory for %zu bytes of weights as %s", bytes,
+                       layout->id);
     for (int i = 0; i < net->n_layers; i++) {
-        engine->weights[i].bias = weights[i].bias;
-        if (kn_pack_bytes(layout, &net->layer[i]) == 0)
+        const void *data[WT_MAX_PARTS] = {NULL};
+        int n = wt_layouts_parts(layout, &net->layer[i], parts);
+        if (n == 0)
             continue;
-        kn_pack(layout, &net->layer[i], weights[i].w, at);
-        engine->weights[i].w = at;
-        at += padded(kn_pack_bytes(layout, &net->layer[i]));
+        wt_parts_make(pack, layout, i, parts, n, at, data);
+        engine->weights[i] = wt_layouts_weight(layout, data);
+        at += wt_parts_bytes(parts, n);
     }
     return WT_OK;
 }
 
-int wt_engine_new(struct wt_engine *engine, const struct kn_net *net,
-                  const struct kn_weight *weights, const char *precision, struct wt_err *err)
+int wt_engine_new(struct wt_engine *engine, const struct wt_pack *pack, const char *precision,
+                  struct wt_err *err)
 {
     const struct kn_options options = {
         .precision = precision, .max_batch = 1, .max_threads = KN_MAX_THREADS};
     struct kn_err why;
-    const char *layout = kn_plan_layout(NULL, precision, &why);
+    const char *id = kn_plan_layout(NULL, precision, &why);
+    const struct wt_layout *layout = id != NULL ? wt_layouts_find(id) : NULL;
 
     *engine = (struct wt_engine){0};
     if (layout == NULL)
-        return wt_fail(err, WT_ESECTION, "%s", wt_err_kernels(&why));
-    int code = pack_layers(engine, net, weights, layout, err);
-    if (code == WT_OK && kn_plan_new(&engine->plan, net, engine->weights, &options, &why) != KN_OK)
+        return wt_fail(err, WT_ESECTION, "%s", id == NULL ? wt_err_kernels(&why) : id);
+    int code = make_layers(engine, pack, layout, err);
+    if (code == WT_OK &&
+        kn_plan_new(&engine->plan, pack->net, engine->weights, &options, &why) != KN_OK)
         code = wt_fail(err, WT_ENOMEM, "%s", wt_err_kernels(&why));
     if (code != WT_OK)
         wt_engine_free(engine);

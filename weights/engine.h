@@ -3,7 +3,7 @@
 #ifndef WEIGHTS_ENGINE_H
 #define WEIGHTS_ENGINE_H
 
-#include "weights/weights.h"
+#include "weights/pack.h"
 
 struct wt_engine {
     struct kn_plan *plan;
@@ -11,9 +11,10 @@ struct wt_engine {
     void *memory;
 };
 
-/* weights: "f32.plain". Errors: WT_ENOMEM, WT_ESECTION (no engine of that precision). */
-int wt_engine_new(struct wt_engine *engine, const struct kn_net *net,
-                  const struct kn_weight *weights, const char *precision, struct wt_err *err);
+/* pack: net, weights, recipe, and int8 for that precision. Errors: WT_ENOMEM, WT_ESECTION (no
+ * engine of that precision). */
+int wt_engine_new(struct wt_engine *engine, const struct wt_pack *pack, const char *precision,
+                  struct wt_err *err);
 void wt_engine_free(struct wt_engine *engine);
 
 #endif

@@ -102,6 +102,14 @@ static int last_bin(const struct wt_histogram *h)
     return h->largest > 0 ? clamp_bin(bin_of((float)h->largest)) : -1;
 }
 
+/* Rounded up to an edge, so that engines that differ in a last bit agree. */
+static double largest_edge(const struct wt_histogram *h)
+{
+    int last = last_bin(h);
+
+    return last < WT_HISTOGRAM_BINS - 1 ? edge(last + 1) : h->largest;
+}
+
 static double clip_share(const struct wt_histogram *h, double share)
 {
     double above = 0, allowed = h->n_finite * (1 - share);
@@ -110,9 +118,9 @@ static double clip_share(const struct wt_histogram *h, double share)
     for (int bin = last; bin >= 0; bin--) {
         above += h->count[bin];
         if (above > allowed)
-            return bin == last ? h->largest : edge(bin + 1);
+            return edge(bin + 1);
     }
-    return h->largest;
+    return largest_edge(h);
 }
 
 /* Error of what becomes steps of `step`, those cut off left out: what is below half a step is
@@ -202,7 +210,7 @@ static double clip_best(const struct wt_histogram *h, int levels,
             best_bins = bins;
         }
     }
-    return best_bins == last + 1 ? h->largest : edge(best_bins);
+    return edge(best_bins);
 }
 
 double wt_histogram_clip(const struct wt_histogram *h, enum wt_clip clip, int levels)
@@ -221,6 +229,6 @@ double wt_histogram_clip(const struct wt_histogram *h, enum wt_clip clip, int le
     case WT_CLIP_ENTROPY:
         return clip_best(h, levels, divergence);
     default:
-        return h->largest;
+        return largest_edge(h);
     }
 }

@@ -61,6 +61,32 @@ int wt_layouts_parts(const struct wt_layout *layout, const struct kn_layer *l,
     return n;
 }
 
+int wt_layouts_notes(const struct wt_layout *layout, const struct kn_net *net,
+                     struct wt_part parts[WT_MAX_PARTS])
+{
+    int n = 0;
+
+    if (layout->precision != WT_IN_INT8)
+        return 0;
+    for (int i = 0; i < net->n_layers; i++)
+        n += net->layer[i].op == KN_CONV || net->layer[i].op == KN_FC;
+    parts[0] = part_of("about", WT_RNM_S32, 1, sizeof(struct wt_rnm_calibration) / 4, 0);
+    parts[1] = part_of("snr", WT_RNM_F32, 1, n, 0);
+    return 2;
+}
+
+struct kn_weight wt_layouts_weight(const struct wt_layout *layout,
+                                   const void *const data[WT_MAX_PARTS])
+{
+    struct kn_weight weight = {.w = data[0]};
+
+    if (layout->precision == WT_IN_INT8)
+        weight.quant = (struct kn_quant){data[1], data[2], data[3], data[4]};
+    else
+        weight.bias = data[1];
+    return weight;
+}
+
 const struct wt_layout *wt_layouts_find(const char *id)
 {
     for (int i = 0; i < WT_N_LAYOUTS; i++)

@@ -32,6 +32,16 @@ const struct wt_layout *wt_layouts_find(const char *id); /* or NULL */
 int wt_layouts_parts(const struct wt_layout *layout, const struct kn_layer *layer,
                      struct wt_part parts[WT_MAX_PARTS]);
 
+/* What a section has beside its layers' parameters, after them: of int8 two tensors,
+ * WT_LAYOUTS_NOTES "about" and "snr", as model_format.h has them. Returns how many. */
+#define WT_LAYOUTS_NOTES "calibration"
+int wt_layouts_notes(const struct wt_layout *layout, const struct kn_net *net,
+                     struct wt_part parts[WT_MAX_PARTS]);
+
+/* The parameters, of where those parts lie; NULL for those that there are not. */
+struct kn_weight wt_layouts_weight(const struct wt_layout *layout,
+                                   const void *const data[WT_MAX_PARTS]);
+
 const char *wt_layouts_precision(enum wt_precision precision); /* "fp32" */
 
 const char *wt_layouts_dtype(uint32_t dtype); /* "f32", "bf16" */

@@ -60,17 +60,12 @@ static int find_weight(struct kn_weight *weight, const struct lookup *lookup,
     const void *data[WT_MAX_PARTS] = {NULL};
     int n = wt_layouts_parts(lookup->layout, layer, parts);
 
-    *weight = (struct kn_weight){0};
     for (int p = 0; p < n; p++) {
         int code = find_part(&data[p], lookup, layer->name, &parts[p], err);
         if (code != WT_OK)
             return code;
     }
-    weight->w = data[0];
-    if (lookup->layout->precision == WT_IN_INT8)
-        weight->quant = (struct kn_quant){data[1], data[2], data[3], data[4]};
-    else
-        weight->bias = data[1];
+    *weight = wt_layouts_weight(lookup->layout, data);
     return WT_OK;
 }
 
@@ -157,6 +152,7 @@ static int fill_model(struct wt_model *model, struct wt_mapping *mapping, const 
         (code = find_section(&lookup, layout, err)) != WT_OK ||
         (code = build_net(model, &lookup, err)) != WT_OK)
         return code;
+    model->ranges = wt_view_ranges(&mapping->view);
     memcpy(model->layout, lookup.section->layout, sizeof(model->layout));
     memcpy(model->precision, lookup.section->precision, sizeof(model->precision));
     model->labels = mapping->labels;

@@ -20,9 +20,10 @@
 
 enum {
     WT_RNM_VERSION = 1,
-    WT_RNM_PAGE = 4096, /* bytes: a section starts on a page */
-    WT_RNM_SYNTHETIC = 1,
-    WT_RNM_F32 = 1, /* dtypes of a tensor */
+    WT_RNM_PAGE = 4096,    /* bytes: a section starts on a page */
+    WT_RNM_SYNTHETIC = 1,  /* flags: random weights */
+    WT_RNM_CALIBRATED = 2, /* int8's ranges are those of photographs */
+    WT_RNM_F32 = 1,        /* dtypes of a tensor */
     WT_RNM_BF16 = 2,
     WT_RNM_S8 = 3,
     WT_RNM_S16 = 4,
@@ -76,6 +77,14 @@ struct wt_rnm_tensor {
     uint64_t offset, bytes; /* in the section, a multiple of KN_ALIGN */
 };
 
+/* The tensor "calibration.about" of an int8 section, s32 [2]; beside it "calibration.snr", f32, has
+ * decibels: each layer's outputs above their difference from fp32's, in the order of the filters;
+ * NaN where it was not measured. */
+struct wt_rnm_calibration {
+    uint32_t pictures; /* looked at; 0: ranges are told by batch-norm's statistics */
+    uint32_t clip;     /* enum wt_clip: where outputs were cut off */
+};
+
 struct wt_rnm_stage {
     double sum, magnitude; /* of the values, and of their absolute values */
 };
@@ -91,6 +100,7 @@ _Static_assert(sizeof(struct wt_rnm_recipe) == 48, "on-disk size");
 _Static_assert(sizeof(struct wt_rnm_header) == 296, "on-disk size");
 _Static_assert(sizeof(struct wt_rnm_section) == 64, "on-disk size");
 _Static_assert(sizeof(struct wt_rnm_tensor) == 104, "on-disk size");
+_Static_assert(sizeof(struct wt_rnm_calibration) == 8, "on-disk size");
 _Static_assert(sizeof(struct wt_rnm_selftest) == 112, "on-disk size");
 
 #endif

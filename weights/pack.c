@@ -1,5 +1,5 @@
 /* pack.c: writes .rnm files. */
-#include "weights/pack.h"
+#include "weights/calibrate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernels/quant.h"
 #include "weights/digest.h"
 #include "weights/recipe.h"
 #include "weights/view.h"
@@ -67,7 +66,7 @@ static uint32_t count_tensors(const struct wt_layout *layout, const struct kn_ne
 
     for (int i = 0; i < net->n_layers; i++)
         n += (uint32_t)wt_layouts_parts(layout, &net->layer[i], parts);
-    return n;
+    return n + (uint32_t)wt_layouts_notes(layout, net, parts);
 }
 
 /* Every layout of the precisions asked for. */
@@ -108,6 +107,8 @@ static void fill_header(struct wt_rnm_header *h, const struct wt_pack *pack)
     h->classes = (uint32_t)pack->net->classes;
     h->features = (uint32_t)pack->net->features;
     h->flags = pack->synthetic ? WT_RNM_SYNTHETIC : 0;
+    if (!pack->synthetic && pack->precisions >> WT_IN_INT8 & 1 && pack->int8->about.pictures > 0)
+        h->flags |= WT_RNM_CALIBRATED;
     wt_recipe_pack(&h->recipe, pack->recipe);
 }
 
@@ -145,6 +146,9 @@ static uint64_t fill_section(struct writer *w, int i, uint64_t offset, uint64_t 
         for (int p = 0; p < n; p++)
             at = add_tensor(section, at, net->layer[l].name, &parts[p]);
     }
+    int notes = wt_layouts_notes(layout, net, parts);
+    for (int p = 0; p < notes; p++)
+        at = add_tensor(section, at, WT_LAYOUTS_NOTES, &parts[p]);
     return table + section->n_tensors * sizeof(struct wt_rnm_tensor);
 }
 
@@ -240,25 +244,19 @@ static int write_tensor(struct writer *w, struct wt_rnm_section *section, uint64
     return write_at(w, data, tensor->bytes, section->offset + tensor->offset);
 }
 
-/* Makes a layer's parts in the buffer, each at a multiple of KN_ALIGN, and says where. */
-static void make_parts(const struct writer *w, const struct wt_layout *layout, int i,
-                       const struct wt_part *parts, int n, uint8_t *buffer, const void **data)
+/* How an int8 section was calibrated, after its layers. */
+static int write_notes(struct writer *w, struct wt_rnm_section *section, uint64_t *end,
+                       const struct wt_rnm_tensor *tensor)
 {
-    const struct wt_pack *pack = w->pack;
-    const struct kn_weight *from = &pack->weights[i];
-    uint8_t *at = buffer;
+    const struct wt_int8 *int8 = w->pack->int8;
+    float snr_db[KN_MAX_LAYERS];
+    int n = 0;
 
-    for (int p = 0; p < n; at += round_up(parts[p++].bytes, KN_ALIGN))
-        data[p] = at;
-    if (layout->precision == WT_IN_INT8) {
-        struct kn_quant_out out = {(void *)data[0], (int32_t *)data[1], (float *)data[2],
-                                   (float *)data[3], n > 4 ? (float *)data[4] : NULL};
-        kn_quant_layer(pack->net, i, pack->step, from->w, from->bias, pack->recipe->mean,
-                       pack->recipe->std, &out);
-    } else {
-        kn_pack(layout->id, &pack->net->layer[i], from->w, buffer);
-        data[1] = from->bias;
-    }
+    for (int i = 0; i < w->pack->net->n_layers; i++)
+        if (w->pack->weights[i].w != NULL)
+            snr_db[n++] = int8->snr_db[i];
+    int code = write_tensor(w, section, end, tensor, &int8->about);
+    return code == WT_OK ? write_tensor(w, section, end, tensor + 1, snr_db) : code;
 }
 
 static int write_section(struct writer *w, int s, uint8_t *buffer)
@@ -278,10 +276,12 @@ static int write_section(struct writer *w, int s, uint8_t *buffer)
             continue;
         if (wt_progress(w->progress, "writing", (double)end / (double)section->bytes) != 0)
             return wt_fail(w->err, WT_EIO, "%s: given up, as asked", w->path);
-        make_parts(w, w->layouts[s], i, parts, n, buffer, data);
+        wt_parts_make(w->pack, w->layouts[s], i, parts, n, buffer, data);
         for (int p = 0; p < n && code == WT_OK; p++)
             code = write_tensor(w, section, &end, tensor++, data[p]);
     }
+    if (code == WT_OK && w->layouts[s]->precision == WT_IN_INT8)
+        code = write_notes(w, section, &end, tensor);
     return code;
 }
 
@@ -294,9 +294,7 @@ static uint64_t largest_layer(const struct writer *w)
         for (int i = 0; i < w->pack->net->n_layers; i++) {
             struct wt_part parts[WT_MAX_PARTS];
             int n = wt_layouts_parts(w->layouts[s], &w->pack->net->layer[i], parts);
-            uint64_t bytes = 0;
-            for (int p = 0; p < n; p++)
-                bytes += round_up(parts[p].bytes, KN_ALIGN);
+            uint64_t bytes = wt_parts_bytes(parts, n);
             largest = bytes > largest ? bytes : largest;
         }
     return largest;

@@ -18,6 +18,8 @@ struct wt_progress {
 
 int wt_progress(const struct wt_progress *progress, const char *what, double share);
 
+struct wt_int8;
+
 /* All that a model file is made of. */
 struct wt_pack {
     const struct kn_net *net;
@@ -28,9 +30,19 @@ struct wt_pack {
     const char *name;                       /* "ResNet-50" */
     const char *source_sha256;              /* hex; NULL: there was no source */
     int synthetic;
-    unsigned precisions; /* 1 << enum wt_precision for each; 0: fp32 */
-    const float *step;   /* [net->n_values], int8 only: kernels/quant.h */
+    unsigned precisions;        /* 1 << enum wt_precision for each; 0: fp32 */
+    const struct wt_int8 *int8; /* of that precision only: calibrate.h */
 };
+
+/* ---- parts.c ---------------------------------------------------------------------------------
+ * A layer's parts one after the other, each at a multiple of KN_ALIGN: how long they are together;
+ * making them in the buffer, of pack's net, weights, recipe and int8. data: [n], where each one is,
+ * which is outside of the buffer for fp32's bias. */
+size_t wt_parts_bytes(const struct wt_part *parts, int n);
+void wt_parts_make(const struct wt_pack *pack, const struct wt_layout *layout, int i,
+                   const struct wt_part *parts, int n, void *buffer, const void **data);
+
+/* ---- pack.c -------------------------------------------------------------------------------- */
 
 /* Writes the file whole or not at all: temporary file in the same directory, fsync, rename, fsync
  * of the directory. The same input gives the same bytes. Errors: WT_EIO, WT_ENOMEM. */

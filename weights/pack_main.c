@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "weights/pack.h"
+#include "weights/calibrate.h"
 #include "weights/pack_options.h"
+#include "weights/pack_photographs.h"
 #include "weights/recipe.h"
 #include "weights/report.h"
 #include "weights/sources.h"
-#include "weights/statistics.h"
 
 enum { EXIT_USAGE = 64, EXIT_LATER = 75, EXIT_REFUSED = 78 };
 
@@ -68,42 +68,58 @@ static int status_of(const struct wt_err *err)
     return err->code == WT_ENOMEM ? EXIT_LATER : EXIT_REFUSED;
 }
 
-/* Steps of int8: pictures drawn here do for random weights, which have no batch-norm to ask. */
-static int choose_steps(const struct wt_arguments *a, const struct wt_folded *folded,
-                        const struct wt_pack *pack, float *step, struct wt_err *err)
+/* Pictures drawn here do for random weights, which have no batch-norm to ask. */
+static int draw_pictures(struct wt_crops *crops, int side, struct wt_err *err)
 {
     enum { DRAWN = 4 };
-    struct wt_statistics statistics;
-    struct wt_crops crops = {.n = DRAWN, .side = pack->recipe->crop};
-    size_t bytes = 3 * (size_t)crops.side * (size_t)crops.side;
-    int code;
+    size_t bytes = 3 * (size_t)side * (size_t)side;
 
-    if (!(a->precisions >> WT_IN_INT8 & 1))
-        return WT_OK;
-    if (pack->synthetic) {
-        crops.pixels = calloc(DRAWN, bytes);
-        if (crops.pixels == NULL)
-            return wt_fail(err, WT_ENOMEM, "no memory for %d pictures", DRAWN);
-        for (uint64_t i = 0; i < DRAWN; i++)
-            wt_picture_draw(crops.pixels + i * bytes, crops.side, i);
-        code = wt_statistics_gather(&statistics, folded, pack->recipe, &crops, &progress, err);
-        free(crops.pixels);
-    } else {
-        code = wt_statistics_assume(&statistics, folded, err);
-    }
-    if (code != WT_OK)
-        return code;
-    wt_statistics_steps(&statistics, &folded->net, WT_CLIP_LARGEST, step);
-    wt_statistics_free(&statistics);
+    *crops = (struct wt_crops){.pixels = calloc(DRAWN, bytes), .n = DRAWN, .side = side};
+    if (crops->pixels == NULL)
+        return wt_fail(err, WT_ENOMEM, "no memory for %d pictures", DRAWN);
+    for (int i = 0; i < DRAWN; i++)
+        wt_picture_draw(crops->pixels + (size_t)i * bytes, side, (uint64_t)i);
     return WT_OK;
 }
 
+static int calibrate(struct wt_int8 *int8, const struct wt_arguments *a,
+                     const struct wt_folded *folded, const struct wt_pack *pack, struct wt_err *err)
+{
+    struct wt_crops crops = {0};
+    int code = WT_OK;
+
+    if (!(a->precisions >> WT_IN_INT8 & 1))
+        return WT_OK;
+    if (pack->synthetic)
+        code = draw_pictures(&crops, pack->recipe->crop, err);
+    else if (a->calibrate != NULL)
+        code = wt_photographs_read(&crops, a->calibrate, pack->recipe, &progress, err);
+    if (code == WT_OK)
+        code = wt_calibrate(int8, folded, pack->recipe, crops.n > 0 ? &crops : NULL,
+                            pack->synthetic, &progress, err);
+    free(crops.pixels);
+    return code;
+}
+
 /* Self-test, then the file. */
+static int write_model(const struct wt_arguments *a, struct wt_pack *pack, struct wt_err *err)
+{
+    struct wt_rnm_selftest *selftest;
+    int code = wt_selftest_compute(&selftest, pack->net, pack->weights, pack->recipe, SELFTEST_SEED,
+                                   &progress, err);
+
+    if (code != WT_OK)
+        return report_error(err, status_of(err));
+    pack->selftest = selftest;
+    code = wt_pack_write(pack, a->output, &progress, err);
+    free(selftest);
+    return code == WT_OK ? 0 : report_error(err, code == WT_EIO ? EXIT_LATER : status_of(err));
+}
+
 static int finish(const struct wt_arguments *a, const struct wt_folded *folded,
                   struct wt_pack *pack)
 {
-    float step[KN_MAX_LAYERS + 1] = {0};
-    struct wt_rnm_selftest *selftest;
+    struct wt_int8 int8 = {0};
     char name[64];
     struct wt_err err;
 
@@ -111,24 +127,18 @@ static int finish(const struct wt_arguments *a, const struct wt_folded *folded,
     wt_pack_name(name, pack->net, pack->synthetic);
     pack->name = name;
     pack->precisions = a->precisions;
-    pack->step = step;
-    if (choose_steps(a, folded, pack, step, &err) != WT_OK)
-        return report_error(&err, status_of(&err));
-    int code = wt_selftest_compute(&selftest, pack->net, pack->weights, pack->recipe, SELFTEST_SEED,
-                                   &progress, &err);
-    if (code == WT_OK) {
-        pack->selftest = selftest;
-        code = wt_pack_write(pack, a->output, &progress, &err);
-        free(selftest);
-    }
+    pack->int8 = &int8;
+    int status = calibrate(&int8, a, folded, pack, &err) == WT_OK
+                     ? write_model(a, pack, &err)
+                     : report_error(&err, status_of(&err));
+    wt_calibrate_free(&int8);
     if (signal_seen != 0) {
         signal(signal_seen, SIG_DFL);
         raise(signal_seen);
     }
-    if (code != WT_OK)
-        return report_error(&err, err.code == WT_EIO ? EXIT_LATER : status_of(&err));
-    printf("%s: %s, %d classes\n", a->output, name, pack->net->classes);
-    return 0;
+    if (status == 0)
+        printf("%s: %s, %d classes\n", a->output, name, pack->net->classes);
+    return status;
 }
 
 /* The recipe: what is known of these weights, then what the options say. */
@@ -204,6 +214,8 @@ static int command_pack(struct wt_arguments *a)
         wt_options_fail("pack needs weights and -o OUT.rnm");
     if (is_same_file(a->input, a->output))
         wt_options_fail("%s: would be written over itself", a->input);
+    if (a->calibrate != NULL && !(a->precisions >> WT_IN_INT8 & 1))
+        wt_options_fail("--calibrate is for int8; say --precision fp32,int8, or leave it out");
     if (wt_source_open(&source, a->input, &err) != WT_OK)
         return report_error(&err, status_of(&err));
     int status = pack_source(a, &source);

@@ -28,6 +28,7 @@ static const char usage[] =
     "  --exif apply|ignore         the orientation that a photograph carries\n"
     "  --labels FILE               one class name a line\n"
     "  --precision LIST            what to compute in: fp32,bf16,int8 or some of them (fp32)\n"
+    "  --calibrate DIR             photographs like those to come, some dozens: where int8 rounds\n"
     "random: weights drawn from a seed, for tests and for machines without real ones\n"
     "  --precision LIST            as above\n"
     "  --seed N --depth 18|34|50|101|152 --width P/Q (of ResNet's channels) --classes N\n"
@@ -200,7 +201,8 @@ static void take_option(struct wt_arguments *a, int option, const char *name)
         a->precisions = precisions(optarg);
         break;
     case OPT_CALIBRATE:
-        wt_options_fail("--calibrate: this build takes int8's ranges from batch-norm only");
+        a->calibrate = optarg;
+        break;
     case OPT_LABELS:
         a->labels = optarg;
         break;

@@ -8,7 +8,7 @@ enum wt_command { WT_COMMAND_PACK, WT_COMMAND_RANDOM, WT_COMMAND_INFO, WT_COMMAN
 
 struct wt_arguments {
     enum wt_command command;
-    const char *input, *output, *labels;
+    const char *input, *output, *labels, *calibrate;
     int json;
     unsigned precisions; /* 1 << enum wt_precision for each; 0: not said */
     struct wt_random random;

@@ -47,6 +47,7 @@ void wt_report_text(const struct wt_view *view, FILE *out)
                 ", CRC-32C %08" PRIx32 "\n",
                 s->layout, s->precision, s->n_tensors, s->bytes, s->offset, s->crc);
     }
+    wt_report_int8_text(view, out);
     fprintf(out, "file           %" PRIu64 " bytes, version %" PRIu32 "\n", h->file_bytes,
             h->version);
 }
@@ -136,6 +137,8 @@ void wt_report_json(const struct wt_view *view, FILE *out)
     json_recipe(view, out);
     putc(',', out);
     json_sections(view, out);
+    putc(',', out);
+    wt_report_int8_json(view, out);
     fputs(",\"labels\":[", out);
     const char *label = view->labels;
     for (uint32_t i = 0; i < h->classes; i++, label += strlen(label) + 1) {

@@ -1,11 +1,13 @@
 archives += libweights.a
-libweights.a_src := $(filter-out %_main.c weights/pack_options.c,$(wildcard weights/*.c))
+# resnet-pack's own files; what it calibrates with it decodes with fcgi/'s front.
+pack_own := $(addprefix weights/,pack_main.c pack_options.c pack_photographs.c)
+libweights.a_src := $(filter-out $(pack_own),$(wildcard weights/*.c))
 weights_ldlibs := -lzip -lnettle -lisal
 
 programs += resnet-pack
-resnet-pack_src    := weights/pack_main.c weights/pack_options.c fcgi/blas_env.c fcgi/version.c
-resnet-pack_libs   := libweights.a libkernels.a
-resnet-pack_ldlibs  = $(weights_ldlibs) $(kernels_ldlibs)
+resnet-pack_src    := $(pack_own) fcgi/blas_env.c
+resnet-pack_libs   := libfcgi-app.a libweights.a libkernels.a
+resnet-pack_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 
 # Text files that become strings of libweights.a: weights/embedded.h.
 weights_gen := $(O)/gen/weights

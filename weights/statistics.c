@@ -1,6 +1,7 @@
 /* statistics.c: what each layer of the fp32 network puts out, seen on pictures. */
 #include "weights/statistics.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/quant.h"
@@ -23,18 +24,21 @@ int wt_statistics_init(struct wt_statistics *s, const struct kn_net *net, struct
     for (int i = 0; i < net->n_layers; i++)
         channels += (size_t)net->layer[i].oc;
     s->histogram = calloc((size_t)net->n_layers, sizeof(*s->histogram));
-    double *at = s->memory = calloc(channels, sizeof(*s->memory));
+    double *at = s->memory = calloc(2 * channels, sizeof(*s->memory));
     if (s->histogram == NULL || s->memory == NULL) {
         wt_statistics_free(s);
         return wt_fail(err, WT_ENOMEM, "no memory for the statistics of %d layers", net->n_layers);
     }
-    for (int i = 0; i < net->n_layers; i++, at += net->layer[i - 1].oc)
+    for (int i = 0; i < net->n_layers; at += 2 * net->layer[i++].oc) {
         s->mean[i] = at;
+        s->largest[i] = at + net->layer[i].oc;
+    }
     return WT_OK;
 }
 
 void wt_statistics_free(struct wt_statistics *s)
 {
+    free(s->logits);
     free(s->histogram);
     free(s->memory);
     *s = (struct wt_statistics){0};
@@ -58,7 +62,8 @@ static int observer_init(struct observer *o, const struct wt_folded *folded,
     if (o->x == NULL)
         return wt_fail(err, WT_ENOMEM, "no memory for a layer of %zu values", largest);
     o->value = o->x + 3 * side * side;
-    return wt_engine_new(&o->engine, o->net, folded->weights, "fp32", err);
+    const struct wt_pack pack = {.net = o->net, .weights = folded->weights, .recipe = recipe};
+    return wt_engine_new(&o->engine, &pack, "fp32", err);
 }
 
 static void observe(struct observer *o, int i)
@@ -69,9 +74,11 @@ static void observe(struct observer *o, int i)
     kn_plan_output(o->engine.plan, i, o->value);
     wt_histogram_add(&o->statistics->histogram[i], o->value, (size_t)layer->oc * plane(layer));
     for (int c = 0; c < layer->oc; c++) {
-        double sum = 0;
-        for (size_t p = 0; p < plane(layer); p++)
-            sum += (double)*at++;
+        double sum = 0, *largest = &o->statistics->largest[i][c];
+        for (size_t p = 0; p < plane(layer); p++, at++) {
+            sum += (double)*at;
+            *largest = fmax(*largest, fabs((double)*at));
+        }
         o->statistics->mean[i][c] += sum / (double)plane(layer) / o->n_pictures;
     }
 }
@@ -91,15 +98,16 @@ static int between(void *ctx, int layer)
 static int run(struct observer *o, const struct wt_recipe *recipe, const struct wt_crops *crops,
                struct wt_err *err)
 {
-    float *logits = calloc((size_t)o->net->classes, sizeof(*logits));
+    size_t classes = (size_t)o->net->classes;
+    float *logits = o->statistics->logits = calloc((size_t)crops->n * classes, sizeof(*logits));
     int code = logits != NULL ? WT_OK : wt_fail(err, WT_ENOMEM, "no memory for logits");
 
     for (o->picture = 0; o->picture < crops->n && code == WT_OK; o->picture++) {
         wt_picture_normalise(wt_picture_of(crops, o->picture), recipe, o->x);
         if (kn_run(o->engine.plan, o->x, 1, logits, NULL, between, o) != KN_OK)
             code = wt_fail(err, WT_EIO, "calibration was given up, as asked");
+        logits += classes;
     }
-    free(logits);
     return code;
 }
 
@@ -132,7 +140,8 @@ void wt_statistics_steps(const struct wt_statistics *statistics, const struct kn
     for (int i = 0; i < net->n_layers; i++) {
         const struct kn_layer *layer = &net->layer[i];
         int levels = layer->relu ? KN_QUANT_U8_MOST : KN_QUANT_S16_GOOD;
-        double most = wt_histogram_clip(&statistics->histogram[i], clip, levels);
+        enum wt_clip how = layer->relu ? clip : WT_CLIP_LARGEST;
+        double most = wt_histogram_clip(&statistics->histogram[i], how, levels);
         /* A layer that was never seen to put out anything but zeros may have any step. */
         if (layer->op == KN_CONV)
             step[layer->out] = (float)((most > 0 ? most : 1) / levels);

@@ -12,7 +12,9 @@ struct wt_statistics {
     int n_layers, n_pictures;       /* 0 pictures: told by batch-norm */
     struct wt_histogram *histogram; /* [n_layers], of each one's outputs */
     double *mean[KN_MAX_LAYERS];    /* [oc] of them, by channel */
-    double *memory;                 /* what mean points into */
+    double *largest[KN_MAX_LAYERS]; /* [oc] their magnitudes */
+    float *logits;                  /* [n_pictures, classes], of fp32; else NULL */
+    double *memory;                 /* what those point into */
 };
 
 /* Runs the pictures through fp32. Errors: WT_ENOMEM, WT_EIO when progress gives up. */
@@ -26,8 +28,8 @@ int wt_statistics_gather(struct wt_statistics *statistics, const struct wt_folde
 int wt_statistics_assume(struct wt_statistics *statistics, const struct wt_folded *folded,
                          struct wt_err *err);
 
-/* The steps that kn_quant_layer() needs, each layer's outputs cut off as `clip` says. step:
- * [net->n_values] */
+/* The steps that kn_quant_layer() needs, what goes through a ReLU cut off as `clip` says; the 16
+ * bits of other outputs need no cutting. step: [net->n_values] */
 void wt_statistics_steps(const struct wt_statistics *statistics, const struct kn_net *net,
                          enum wt_clip clip, float *step);
 

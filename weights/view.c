@@ -283,6 +283,15 @@ const struct wt_rnm_tensor *wt_view_tensor(const struct wt_view *view,
     return NULL;
 }
 
+const char *wt_view_ranges(const struct wt_view *view)
+{
+    if (wt_view_section(view, "s8.n32") == NULL)
+        return NULL;
+    if (view->header->flags & WT_RNM_SYNTHETIC)
+        return "drawn pictures";
+    return view->header->flags & WT_RNM_CALIBRATED ? "photographs" : "batch-norm";
+}
+
 /* The pages come in as they are read: MAP_POPULATE and MADV_POPULATE_READ were no faster, whether
  * the page cache held the file (10.5 ms for 102 MB, the CRC's own time) or not. */
 int wt_view_check_section(const struct wt_view *view, const struct wt_rnm_section *section,

@@ -34,6 +34,9 @@ const struct wt_rnm_tensor *wt_view_tensors(const struct wt_view *view,
 const struct wt_rnm_tensor *wt_view_tensor(const struct wt_view *view,
                                            const struct wt_rnm_section *section, const char *name);
 
+/* What int8's ranges are from: "photographs", "drawn pictures", "batch-norm"; NULL: no int8. */
+const char *wt_view_ranges(const struct wt_view *view);
+
 /* Reads the section and compares its CRC-32C: WT_ECHECKSUM. */
 int wt_view_check_section(const struct wt_view *view, const struct wt_rnm_section *section,
                           struct wt_err *err);

@@ -76,6 +76,7 @@ struct wt_model {
     char source_sha256[65];    /* of the file it was packed from */
     char layout[16];           /* "f32.plain" */
     char precision[8];         /* "fp32", "bf16": the section's */
+    const char *ranges;        /* of int8: "photographs", "batch-norm" ...; NULL: no such section */
     int synthetic;             /* 1: made by `resnet-pack random` */
     const char *const *labels; /* [net.classes], UTF-8; owned by the model */
     size_t mapped_bytes;

@@ -115,7 +115,8 @@ static void shares_cut_where_they_say(void **state)
 
     (void)state;
     fill(0);
-    assert_true(wt_histogram_clip(&histogram, WT_CLIP_LARGEST, LEVELS) == histogram.largest);
+    double largest = wt_histogram_clip(&histogram, WT_CLIP_LARGEST, LEVELS);
+    assert_true(largest >= histogram.largest && largest <= histogram.largest * 1.002);
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         double clip = wt_histogram_clip(&histogram, cases[c].clip, LEVELS);
         int above = 0, near = 0;
@@ -153,7 +154,7 @@ static void outliers_are_cut_off(void **state)
 {
     (void)state;
     fill(2);
-    assert_true(wt_histogram_clip(&histogram, WT_CLIP_LARGEST, LEVELS) == 40);
+    assert_true(fabs(wt_histogram_clip(&histogram, WT_CLIP_LARGEST, LEVELS) - 40) < 0.1);
     for (int clip = WT_CLIP_99_99; clip < WT_N_CLIPS; clip++) {
         double at = wt_histogram_clip(&histogram, clip, LEVELS);
         if (clip != WT_CLIP_SQUARES && !(at > 2 && at < 6))

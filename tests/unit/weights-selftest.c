@@ -9,6 +9,7 @@
 
 #include "kernels/quant.h"
 #include "tests/unit/weights-tiny.h"
+#include "weights/calibrate.h"
 
 static const double tolerance = 1e-5;
 
@@ -240,7 +241,8 @@ static void gray_networks_are_refused(void **state)
 static void int8_is_exact(void **state)
 {
     static const char *const isas[] = {"avx512vnni", "avx2", "ref"};
-    float step[KN_MAX_LAYERS + 1] = {0};
+    static struct wt_int8 int8;
+    float *step = int8.step;
     struct wt_pack pack = tiny.pack;
     char directory[64], path[96];
     struct wt_err err = {.text = ""};
@@ -251,7 +253,8 @@ static void int8_is_exact(void **state)
         step[pack.net->layer[i].out] = pack.net->layer[i].relu ? 0.03f : 0.002f;
     kn_quant_steps(pack.net, step);
     pack.precisions = 1u << WT_IN_INT8;
-    pack.step = step;
+    memcpy(int8.weights, pack.weights, (size_t)pack.net->n_layers * sizeof(*pack.weights));
+    pack.int8 = &int8;
     t_directory(directory);
     snprintf(path, sizeof(path), "%s/int8.rnm", directory);
     t_must(wt_pack_write(&pack, path, NULL, &err), &err);
