@@ -66,11 +66,11 @@ struct watch {
 static int between(void *ctx, int layer)
 {
     struct watch *w = ctx;
-    const struct kn_layer *l = &tiny.folded.net.layer[layer - 1];
-    int plane = layer > 0 ? l->oh * l->ow : 0;
-
     if (layer == 0)
         return 1;
+    const struct kn_layer *l = &tiny.folded.net.layer[layer - 1];
+    int plane = l->oh * l->ow;
+
     kn_plan_output(w->plan, layer - 1, w->value);
     for (int i = 0; i < plane; i++)
         w->sum[layer - 1] += (double)w->value[plane + i] / plane;
