@@ -16,10 +16,6 @@ enum {
     COMPARED = 16, /* pictures of which every layer is compared in the end */
 };
 
-static const enum wt_clip clips[] = {WT_CLIP_LARGEST, WT_CLIP_99_999, WT_CLIP_99_99,
-                                     WT_CLIP_SQUARES, WT_CLIP_ENTROPY};
-enum { N_CLIPS = sizeof(clips) / sizeof(clips[0]) };
-
 struct calibration {
     struct wt_int8 *int8;
     const struct wt_folded *folded;
@@ -119,7 +115,7 @@ static int make_engine(const struct calibration *c, struct wt_engine *engine, co
 static int go_on(void *ctx, int layer)
 {
     const struct calibration *c = ctx;
-    double share = (double)c->attempt / N_CLIPS;
+    double share = (double)c->attempt / WT_N_CLIPS;
 
     (void)layer;
     return wt_progress(c->progress, "trying", share) == 0 ? KN_MAX_THREADS : 0;
@@ -171,14 +167,14 @@ static int try_all(struct calibration *c)
     enum wt_clip best_clip = WT_CLIP_LARGEST;
     double best = -INFINITY;
 
-    for (int i = 0; i < N_CLIPS; i++) {
+    for (int clip = 0; clip < WT_N_CLIPS; clip++) {
         double db;
-        int code = try_one(c, clips[i], &db);
+        int code = try_one(c, (enum wt_clip)clip, &db);
         if (code != WT_OK)
             return code;
         if (db > best) {
             best = db;
-            best_clip = clips[i];
+            best_clip = (enum wt_clip)clip;
         }
     }
     set_steps(c, best_clip);
