@@ -39,6 +39,8 @@ class Browser:
                "--disable-dev-shm-usage", "--no-first-run", "--disable-breakpad",
                "--disable-background-networking", "--disable-component-update", "--disable-sync",
                "--disable-extensions", "--no-default-browser-check", "--force-color-profile=srgb",
+               "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+               "--disable-backgrounding-occluded-windows",
                "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
 
     def __init__(self):
@@ -131,7 +133,14 @@ class Browser:
                 tab.events.append((message["method"], message["params"]))
 
     def tab(self):
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        """The one that the browser opened itself: beside a second one it might come to the front,
+        and a page that is hidden is neither drawn nor given what is typed or dropped."""
+
+        def pages():
+            targets = self.call("Target.getTargets")["targetInfos"]
+            return [t["targetId"] for t in targets if t["type"] == "page"]
+
+        target = self.until(pages, WAIT_S, "the browser's tab")[0]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.tabs[session] = Tab(self, session)
         for domain in ("Page", "Runtime", "Network", "Log", "DOM", "Accessibility"):
@@ -157,11 +166,24 @@ class Tab:
     def seen(self, method):
         return [params for name, params in self.events if name == method]
 
+    def ended(self, url):
+        """How many requests for it have ended, well or not."""
+        ours = [e["requestId"] for e in self.seen("Network.requestWillBeSent") if e["request"]["url"] == url]
+        done = {e["requestId"] for name in ("Finished", "Failed") for e in self.seen("Network.loading" + name)}
+        return sum(number in done for number in ours)
+
     def open(self, url):
         loads = len(self.seen("Page.loadEventFired"))
         if error := self.call("Page.navigate", url=url).get("errorText"):
             raise Lost(f"{url}: {error}")
         self.browser.until(lambda: len(self.seen("Page.loadEventFired")) > loads, WAIT_S, url)
+        self.call("Page.bringToFront")
+        self.wait("document.visibilityState === 'visible'")
+        self.drawn()
+
+    def drawn(self):
+        """Waits until what the page is now has been drawn; before its first frame it has no input."""
+        self.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     # ---- the page --------------------------------------------------------------------------
 
@@ -185,10 +207,20 @@ class Tab:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=list(paths))
 
-    def drop(self, x, y, *paths):
+    def drop(self, x, y, taken, *paths):
+        """taken: an expression that is true when the page would take what hovers over it."""
         data = {"items": [], "files": list(paths), "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
+
+        def drag(kind):
             self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+        def hovers():
+            drag("dragOver")
+            return self.value(taken)
+
+        drag("dragEnter")
+        self.browser.until(hovers, WAIT_S, taken)
+        drag("drop")
 
     def press(self, key, code, text=""):
         for kind in ("keyDown", "keyUp"):
@@ -206,6 +238,7 @@ class Tab:
         self.call("Emulation.setEmulatedMedia", features=names)
 
     def shoot(self, path):
+        self.drawn()
         done = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:

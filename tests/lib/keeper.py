@@ -14,7 +14,7 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-GRACE_S = 2.0  # for processes that are already on their way out
+GRACE_S = 10.0  # for processes that are already on their way out
 
 
 def prctl(option, value):
