@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fcgi/log.h"
+#include "fcgi/probes.h"
 #include "fcgi/worker.h"
 
 static double ms(int64_t ns)
@@ -71,6 +72,15 @@ static void slowest_layers(const struct fcgi_worker *worker, char *text, size_t 
     }
 }
 
+static void trace(const struct fcgi_job *job, int status)
+{
+    for (int i = 0; i < FCGI_N_STAGES; i++)
+        if (job->stage_ns[i] >= 0)
+            fcgi_probes_stage_done(job->request.id, fcgi_scoreboard_stage_name((enum fcgi_stage)i),
+                                   job->stage_ns[i]);
+    fcgi_probes_request_done(job->request.id, status, job->total_ns, job->n_images);
+}
+
 void fcgi_report_log(struct fcgi_worker *worker, int sent)
 {
     const struct fcgi_job *job = &worker->job;
@@ -80,6 +90,7 @@ void fcgi_report_log(struct fcgi_worker *worker, int sent)
     int64_t slow_ms = worker->config->slowlog_ms;
     char layers[192];
 
+    trace(job, fcgi_error_status(response->code));
     fcgi_log(
         FCGI_LOG_INFO, "request",
         "request_id=%s nginx_id=%s traceparent=%.55s method=%.16s path=%.128s status=%d "

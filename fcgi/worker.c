@@ -14,6 +14,7 @@
 #include "fcgi/faults.h"
 #include "fcgi/json.h"
 #include "fcgi/log.h"
+#include "fcgi/probes.h"
 #include "fcgi/version.h"
 #include "weights/digest.h"
 
@@ -297,6 +298,8 @@ static void parse(struct fcgi_worker *worker)
     fcgi_scoreboard_name(worker->board, job->request.id, job->request.nginx_id, job->request.method,
                          job->request.path);
     fcgi_faults_request(&job->request);
+    fcgi_probes_request_start(job->request.id, job->request.nginx_id, job->request.path,
+                              job->request.age_ms * 1000000);
     atomic_store(&worker->board->deadline_ns, job->request.deadline_ns);
     atomic_store(&worker->board->queue_us, (uint64_t)job->request.age_ms * 1000);
     job->stage_ns[FCGI_STAGE_QUEUE] = job->request.age_ms * 1000000;
@@ -313,6 +316,7 @@ static void read_body(struct fcgi_worker *worker)
     struct fcgi_job *job = &worker->job;
     struct fcgi_err err = {.code = FCGI_E_OK};
 
+    fcgi_follow_stage(worker, FCGI_STAGE_READ);
     fcgi_faults_at("read");
     fcgi_input_read(&worker->input, worker->fcgx.in, job->request.content_length,
                     job->request.deadline_ns, &worker->board->ticks, &err);
@@ -363,7 +367,7 @@ static void classify(struct fcgi_worker *worker, fcgi_dialect_fn *answer)
     };
 
     job->hangup = FCGI_CANCEL_HANGUP;
-    fcgi_scoreboard_stage(worker->board, FCGI_STAGE_DECODE);
+    fcgi_follow_stage(worker, FCGI_STAGE_DECODE);
     fcgi_faults_at("decode");
     fcgi_classifier_choose(&worker->classifier, NULL, 0, NULL);
     answer(&call);
@@ -434,7 +438,7 @@ static int answer(struct fcgi_worker *worker)
     struct fcgi_response *response = &worker->response;
     int sent = -1;
 
-    fcgi_scoreboard_stage(worker->board, FCGI_STAGE_WRITE);
+    fcgi_follow_stage(worker, FCGI_STAGE_WRITE);
     fcgi_faults_at("write");
     fcgi_follow_hung_up(worker, "before its answer was written");
     if (job->err.code)

@@ -37,7 +37,8 @@ struct fcgi_job {
 
     /* of the network's run */
     uint32_t ticks;
-    uint64_t layer_start_ns;
+    int layer;               /* that runs */
+    uint64_t layer_start_ns; /* 0: none does */
     int64_t layer_ns[KN_MAX_LAYERS];
 };
 
@@ -94,6 +95,9 @@ int fcgi_recycle_due(struct fcgi_worker *worker);
 int fcgi_follow_tick(void *ctx, struct fcgi_err *err);
 int fcgi_follow_between(void *ctx, int layer);
 
+/* A stage begins: says so to the scoreboard and to tracers. */
+void fcgi_follow_stage(struct fcgi_worker *worker, enum fcgi_stage stage);
+
 /* How many threads the next layer may use, as busy as the other workers are now. */
 int fcgi_follow_threads(const struct fcgi_worker *worker);
 
@@ -108,7 +112,8 @@ void fcgi_report_headers(struct fcgi_worker *worker);
 /* Counts the answer, before its last byte is written. */
 void fcgi_report_count(struct fcgi_worker *worker);
 
-/* The request's log line, and the slow one. sent: 0, or -1 when the peer did not take it. */
+/* The request's log line, and the slow one; and the same for tracers. sent: 0, or -1 when the peer
+ * did not take it. */
 void fcgi_report_log(struct fcgi_worker *worker, int sent);
 
 #endif

@@ -24,6 +24,7 @@ build header  jsmn.h                              libjsmn-dev
 build header  zip.h                               libzip-dev
 build header  nettle/sha2.h                       nettle-dev
 build header  isa-l/crc.h                         libisal-dev
+build header  sys/sdt.h                           systemtap-sdt-dev
 demo  program nginx                               nginx
 demo  program curl                                curl
 demo  program setpriv                             util-linux

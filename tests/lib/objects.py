@@ -9,10 +9,10 @@ import tempfile
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 SANITIZED = "/san-" in BUILD + "/"
-# Put into every object by the compiler or the linker, and nobody's choice.
+# Put into every object by the compiler, the linker or <sys/sdt.h>, and nobody's choice.
 OF_THE_COMPILER = re.compile(
     r"_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__(asan|ubsan|tsan|lsan|sanitizer|odr_asan)_.*|"
-    r"_*odr_asan.*|__tls_get_addr|__(start|stop)_.*"
+    r"_*odr_asan.*|__tls_get_addr|__(start|stop)_.*|_\.stapsdt\.base"
 )
 
 

@@ -1,4 +1,5 @@
 /* Which requests are begun, which are dropped on the way, and as what they count. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 
 #include "fcgi/worker.h"
 
-enum { MS_NS = 1000000 };
+enum { MS_NS = 1000000, LAYERS = 4 };
 #define S_NS 1000000000ull
 
 static struct fcgi_config config;
@@ -44,6 +45,7 @@ static int open_worker(void **state)
     worker->board = fcgi_scoreboard_map(fd, 1);
     worker->deaths = fcgi_deaths_map(deaths_fd, 1);
     worker->threads = 3;
+    worker->classifier.model.net.n_layers = LAYERS;
     worker->estimated_ns = fcgi_scoreboard_now_ns();
     socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
     worker->job.fd = ends[0];
@@ -179,12 +181,31 @@ static void between_layers(void **state)
     assert_int_equal(worker->job.err.code, FCGI_E_DEADLINE_EXCEEDED);
 }
 
+/* Two images one after the other through layers 0 and 1, then together. */
+static void time_of_layers_in_a_batch(void **state)
+{
+    static const int order[] = {0, 1, 0, 1, 2, 3, LAYERS};
+    int64_t sum_ns = 0;
+    uint64_t begin_ns = fcgi_scoreboard_now_ns();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        assert_int_equal(fcgi_follow_between(worker, order[i]), 3);
+        poll(NULL, 0, order[i] == 1 ? 40 : 1);
+    }
+    assert_int_equal(worker->job.layer_start_ns, 0); /* none runs any more */
+    for (int i = 0; i < LAYERS; i++)
+        sum_ns += worker->job.layer_ns[i];
+    assert_true(worker->job.layer_ns[1] >= 80 * MS_NS); /* both times */
+    assert_true(sum_ns <= (int64_t)(fcgi_scoreboard_now_ns() - begin_ns));
+}
+
 static void between_layers_the_client_goes(void **state)
 {
     (void)state;
-    assert_int_equal(fcgi_follow_between(worker, 4), 3);
+    assert_int_equal(fcgi_follow_between(worker, 2), 3);
     close(peer);
-    assert_int_equal(fcgi_follow_between(worker, 5), 0);
+    assert_int_equal(fcgi_follow_between(worker, 3), 0);
     assert_int_equal(worker->job.err.code, FCGI_E_CANCELLED);
 }
 
@@ -243,6 +264,7 @@ int main(void)
         TEST(two_workers_died_of_it),
         TEST(nobody_waits),
         TEST(between_layers),
+        TEST(time_of_layers_in_a_batch),
         TEST(between_layers_the_client_goes),
         TEST(only_predictions_teach),
         TEST(slots_leave_at_different_times),
