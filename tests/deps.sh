@@ -35,6 +35,7 @@ check program spawn-fcgi                          spawn-fcgi
 check program multiwatch                          multiwatch
 check program strace                              strace
 check program valgrind                            valgrind
+check program openssl                             openssl
 check python  PIL                                 python3-pil
 check python  yaml                                python3-yaml
 check header  cmocka.h                            libcmocka-dev
@@ -43,6 +44,9 @@ full  program node                                nodejs
 full  program npm                                 npm
 full  program debootstrap                         debootstrap
 full  program lintian                             lintian
+full  python  fastapi                             python3-fastapi
+full  python  uvicorn                             python3-uvicorn
+full  python  multipart                           python3-multipart
 deb   program dpkg-buildpackage                   dpkg-dev
 deb   program dh                                  debhelper
 bench program python3                             python3
