@@ -3,7 +3,7 @@
 # Debian and its children: as root, else through `sudo -n`, else it prints the command and stops.
 # Looking takes a few milliseconds, so there is no stamp that could be wrong.
 #
-#   tests/deps.sh [--print] build|demo|check|deb|full|bench|compare ...
+#   tests/deps.sh [--print] build|demo|check|deb|full|fuzz|bench|compare ...
 #   --print    only say what is missing; exit 1 if anything is
 #   --libfcgi  only see that libfcgi, where it is a package, has the fix of CVE-2025-23016
 set -eu
@@ -49,6 +49,9 @@ full  python  uvicorn                             python3-uvicorn
 full  python  multipart                           python3-multipart
 deb   program dpkg-buildpackage                   dpkg-dev
 deb   program dh                                  debhelper
+fuzz  program clang                               clang
+fuzz  program llvm-cov                            llvm
+fuzz  file    /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a libclang-rt-dev
 bench program python3                             python3
 compare program node                              nodejs
 compare program npm                               npm
@@ -96,6 +99,14 @@ have_lib() {
     return 1
 }
 
+# shellcheck disable=SC2086 # a pattern is meant
+have_file() {
+    for path in $1; do
+        [ ! -e "$path" ] || return 0
+    done
+    return 1
+}
+
 # By its place: to import torch takes seconds.
 have_python() {
     for directory in /usr/lib/python3/dist-packages /usr/local/lib/python3*/dist-packages; do
@@ -110,6 +121,7 @@ have() {
     program) command -v "$2" >/dev/null ;;
     header) have_header "$2" ;;
     lib) have_lib "$2" ;;
+    file) have_file "$2" ;;
     fcgi) fcgi_is_safe "$2" ;;
     *) die 64 "unknown kind of probe: $1" ;;
     esac
@@ -147,11 +159,11 @@ fi
 
 print=0
 [ "${1:-}" != --print ] || { print=1 && shift; }
-[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, bench, compare"
+[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, fuzz, bench, compare"
 for set; do
     case $set in
-    build | demo | check | deb | full | bench | compare) ;;
-    *) die 64 "no set '$set'; there are build, demo, check, deb, full, bench and compare" ;;
+    build | demo | check | deb | full | fuzz | bench | compare) ;;
+    *) die 64 "no set '$set'; there are build, demo, check, deb, full, fuzz, bench and compare" ;;
     esac
 done
 

@@ -30,6 +30,8 @@ draw-demo_src    := tests/fixtures/draw_demo.c
 draw-demo_libs   :=
 draw-demo_ldlibs := -ljpeg -lm
 
+include tests/fuzz/rules.mk
+
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)
 

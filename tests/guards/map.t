@@ -16,7 +16,7 @@ PROGRAMS = {
     "spawn": ("resnet-spawn", "resnet-control", "resnet-ctl"),
 }
 # Named as a whole: `unit/*.c`.
-AS_A_WHOLE = re.compile(r"tests/(unit|fixtures|bench)/|nginx/html/|\.t$")
+AS_A_WHOLE = re.compile(r"tests/(unit|fixtures|bench|fuzz)/|nginx/html/|\.t$")
 
 
 def unnamed(paths, text):
@@ -35,7 +35,7 @@ def unnamed(paths, text):
 def vanished(text, paths):
     """Names of C files in the map that are nowhere."""
     there = {os.path.basename(path) for path in paths}
-    named = set(re.findall(r"`(?:[\w-]+/)?([\w-]+\.c)`", text))
+    named = set(re.findall(r"`(?:[\w-]+/)?([\w-]+\.c)`", text)) - {"fuzz_NAME.c"}
     return sorted(named - there)
 
 
@@ -48,6 +48,15 @@ def maps():
         tap.equal(unnamed(mapped, text), [], f"{folder}: README names every file")
         everywhere = sources.files(".c")
         tap.equal(vanished(text, everywhere), [], f"{folder}: and none that is gone")
+
+
+def fuzzers():
+    """They have a README of their own."""
+    paths = [path[len("tests/") :] for path in sources.files(KINDS, ["tests/fuzz"])]
+    text = sources.read("tests/fuzz/README.md")
+    tap.ok(len(paths) > 10, "tests/fuzz: there are files")
+    tap.equal(unnamed(paths, text), [], "tests/fuzz: README names every file")
+    tap.equal(vanished(text, sources.files(".c")), [], "tests/fuzz: and none that is gone")
 
 
 def man_pages():
@@ -63,4 +72,4 @@ def can_fail():
     tap.equal(vanished(text, ["kernels/gemm.c"]), ["old.c"], "can fail: gone")
 
 
-tap.run(maps, man_pages, can_fail)
+tap.run(maps, fuzzers, man_pages, can_fail)
