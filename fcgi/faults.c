@@ -198,8 +198,9 @@ static void nap(int64_t ms)
 static void harm(const struct fault *fault)
 {
     if (fault->layer != EVERY_LAYER)
-        fcgi_log(FCGI_LOG_WARN, "fault", "kind=%s place=%s request_id=%s", kinds[fault->kind],
-                 fault->place, faults.request ? faults.request->id : "");
+        fcgi_log(FCGI_LOG_WARN, "fault", "kind=%s place=%s request_id=%s nginx_id=%s",
+                 kinds[fault->kind], fault->place, faults.request ? faults.request->id : "",
+                 faults.request ? faults.request->nginx_id : "");
     switch (fault->kind) {
     case SLEEP:
         nap(fault->ms);

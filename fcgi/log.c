@@ -20,6 +20,7 @@ enum { LINE_BYTES = PIPE_BUF, VALUE_BYTES = 1024 };
 
 static struct {
     const char *program;
+    char host[65];
     int slot, generation, json;
     enum fcgi_log_level level;
 } setup = {.program = "resnet", .slot = -1, .level = FCGI_LOG_INFO};
@@ -42,6 +43,8 @@ void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log
                     int json)
 {
     setup.program = program;
+    if (gethostname(setup.host, sizeof setup.host - 1))
+        setup.host[0] = 0;
     setup.slot = slot;
     setup.generation = generation;
     setup.level = level;
@@ -321,6 +324,8 @@ static void put_head(struct line *line, enum fcgi_log_level level, const char *e
     put_now(line);
     put_string(line, "level", level_names[level]);
     put_string(line, "program", setup.program);
+    if (setup.host[0])
+        put_string(line, "host", setup.host);
     if (setup.slot >= 0) {
         put_int(line, "slot", setup.slot);
         put_int(line, "gen", setup.generation);

@@ -13,8 +13,8 @@ void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log
  * pairs; a value is quoted and escaped where it has blanks, quotes or control bytes, and a pair
  * whose value is empty is left out. Known conversions: %s %d %i %u %x %f %g %c, with a precision,
  * l, ll, z or j; no widths and flags. Async-signal-safe as long as neither %f nor %g is used.
- * Line: `2026-11-20T10:11:12.345Z level=info program=resnet-fcgi slot=0 gen=1 pid=7 event=request
- * request_id=... ms=12.3` */
+ * Line: `2026-11-20T10:11:12.345Z level=info program=resnet-fcgi host=web1 slot=0 gen=1 pid=7
+ * event=request request_id=... ms=12.3` */
 void fcgi_log(enum fcgi_log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

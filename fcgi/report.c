@@ -107,9 +107,9 @@ void fcgi_report_log(struct fcgi_worker *worker, int sent)
         return;
     slowest_layers(worker, layers, sizeof layers);
     fcgi_log(FCGI_LOG_WARN, "slow",
-             "request_id=%s ms=%.3f queue_ms=%.3f read_ms=%.3f decode_ms=%.3f resize_ms=%.3f "
-             "infer_ms=%.3f write_ms=%.3f layers=%s",
-             request->id, ms(job->total_ns), ms(stage_ns[FCGI_STAGE_QUEUE]),
+             "request_id=%s nginx_id=%s ms=%.3f queue_ms=%.3f read_ms=%.3f decode_ms=%.3f "
+             "resize_ms=%.3f infer_ms=%.3f write_ms=%.3f layers=%s",
+             request->id, request->nginx_id, ms(job->total_ns), ms(stage_ns[FCGI_STAGE_QUEUE]),
              ms(stage_ns[FCGI_STAGE_READ]), ms(stage_ns[FCGI_STAGE_DECODE]),
              ms(stage_ns[FCGI_STAGE_RESIZE]), ms(stage_ns[FCGI_STAGE_INFER]),
              ms(stage_ns[FCGI_STAGE_WRITE]), layers);

@@ -283,6 +283,23 @@ int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
     return 0;
 }
 
+void fcgi_scoreboard_layer(const struct fcgi_board_worker *page, int layer,
+                           char name[FCGI_BOARD_LAYER_BYTES])
+{
+    const char *at = page->layers, *end = at + strnlen(at, sizeof page->layers);
+
+    name[0] = 0;
+    for (; layer >= 0 && at < end; layer--) {
+        const char *blank = memchr(at, ' ', (size_t)(end - at));
+        if (!blank)
+            return;
+        if (layer == 0)
+            copy(name, FCGI_BOARD_LAYER_BYTES, at);
+        at = blank + 1;
+    }
+    name[strcspn(name, " ")] = 0;
+}
+
 const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage)
 {
     return (unsigned)stage < FCGI_N_STAGES ? stage_names[stage] : "?";

@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 5, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 6, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -120,6 +120,8 @@ struct fcgi_board_worker {
     char ranges[16];     /* of int8: "batch-norm", "photographs"; "": there is none */
     _Atomic uint64_t model_mapped_bytes, model_private_bytes;
     _Atomic uint32_t classes, features, crop_px, max_images;
+    char
+        layers[3584]; /* names in order, each ended by a blank; those that do not fit are missing */
 };
 
 enum fcgi_service_state {
@@ -256,6 +258,10 @@ int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
                             struct fcgi_board_request *request);
 
 extern const uint64_t fcgi_scoreboard_bounds_us[]; /* FCGI_BUCKETS_US: [FCGI_N_BUCKETS - 1] */
+/* The name of the network's layer of that number into name; "" when it has none. */
+enum { FCGI_BOARD_LAYER_BYTES = 48 };
+void fcgi_scoreboard_layer(const struct fcgi_board_worker *page, int layer,
+                           char name[FCGI_BOARD_LAYER_BYTES]);
 const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage);
 const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state);
 const char *fcgi_scoreboard_precision_name(enum fcgi_precision precision);

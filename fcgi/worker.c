@@ -161,6 +161,20 @@ static int open_predictor(struct fcgi_worker *worker, char text[512])
     return FCGI_EXIT_TRY_LATER;
 }
 
+/* So that others can tell which layer is meant by a number. */
+static void name_layers(struct fcgi_board_worker *board, const struct kn_net *net)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < net->n_layers; i++) {
+        int more = snprintf(board->layers + n, sizeof board->layers - n, "%s ", net->layer[i].name);
+        if (more < 0 || (size_t)more >= sizeof board->layers - n)
+            break;
+        n += (size_t)more;
+    }
+    board->layers[n] = 0;
+}
+
 static void describe(struct fcgi_worker *worker)
 {
     struct fcgi_board_worker *board = worker->board;
@@ -177,6 +191,7 @@ static void describe(struct fcgi_worker *worker)
     fcgi_precisions_list(&worker->classifier.others, model->precision, board->precisions);
     snprintf(board->ranges, sizeof board->ranges, "%s", model->ranges ? model->ranges : "");
     snprintf(board->blas_core, sizeof board->blas_core, "%s", kn_blas_core());
+    name_layers(board, &model->net);
     atomic_store(&board->classes, (uint32_t)model->net.classes);
     atomic_store(&board->features, (uint32_t)model->net.features);
     atomic_store(&board->crop_px, (uint32_t)model->recipe.crop);
@@ -297,6 +312,8 @@ static void parse(struct fcgi_worker *worker)
     fcgi_request_parse(&job->request, worker->fcgx.envp, &context, &job->err);
     fcgi_scoreboard_name(worker->board, job->request.id, job->request.nginx_id, job->request.method,
                          job->request.path);
+    fcgi_log(FCGI_LOG_DEBUG, "dequeue", "request_id=%s nginx_id=%s queue_ms=%lld", job->request.id,
+             job->request.nginx_id, (long long)job->request.age_ms);
     fcgi_faults_request(&job->request);
     fcgi_probes_request_start(job->request.id, job->request.nginx_id, job->request.path,
                               job->request.age_ms * 1000000);
@@ -305,7 +322,8 @@ static void parse(struct fcgi_worker *worker)
     job->stage_ns[FCGI_STAGE_QUEUE] = job->request.age_ms * 1000000;
     if (job->request.clock_stepped && !worker->step_was_logged) {
         worker->step_was_logged = 1;
-        fcgi_log(FCGI_LOG_WARN, "clock_stepped", "request_id=%s reason=%s", job->request.id,
+        fcgi_log(FCGI_LOG_WARN, "clock_stepped", "request_id=%s nginx_id=%s reason=%s",
+                 job->request.id, job->request.nginx_id,
                  "the web server's clock is over 15 minutes away; ages count as 0");
     }
 }

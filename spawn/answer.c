@@ -95,7 +95,8 @@ static bool is_id(const char *text)
 
 static struct spawn_request describe(struct spawn_scene *scene, const struct spawn_params *params)
 {
-    struct spawn_request request = {.path = params->uri, .internal = is_internal(params)};
+    struct spawn_request request = {
+        .path = params->uri, .nginx_id = params->nginx_id, .internal = is_internal(params)};
     const char *id = is_id(params->request_id) ? params->request_id : params->nginx_id;
 
     if (is_id(id))

@@ -31,7 +31,7 @@ struct spawn_scene {
 
 /* One request, as far as an answer needs it. */
 struct spawn_request {
-    const char *path;
+    const char *path, *nginx_id;
     char request_id[SPAWN_REQUEST_ID_BYTES];
     bool internal; /* came by the second listener */
     bool alive;    /* the supervisor's loop has answered */

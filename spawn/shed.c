@@ -1,7 +1,10 @@
 /* shed.c: the answer to a request that found the queue full, closed, or nobody behind it. When it
  * is sent is decided in conn.c. */
+#include <poll.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "fcgi/log.h"
 #include "spawn/answer.h"
 #include "spawn/spawn.h"
 
@@ -16,6 +19,20 @@ int spawn_shed_retry_after_s(int depth, double service_us, int workers)
     return s <= 1 ? 1 : (int)s + (s > (int)s);
 }
 
+/* Whoever is refused finds out why. But nobody is kept waiting for a log that is not read: there
+ * may be thousands of these in a second, and health is answered by the same process. */
+static void log_shed(const struct spawn_request *request, const char *code, int retry_after_s,
+                     const char *sentence)
+{
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    if (poll(&log, 1, 0) == 1 && log.revents & POLLOUT)
+        fcgi_log(FCGI_LOG_INFO, "shed",
+                 "request_id=%s nginx_id=%s path=%.128s code=%s retry_after_s=%d error=%s",
+                 request->request_id, request->nginx_id, request->path, code, retry_after_s,
+                 sentence);
+}
+
 static void say(const struct spawn_scene *scene, const struct spawn_request *request,
                 enum fcgi_shed reason, int retry_after_s, const char *sentence,
                 struct spawn_answer *answer)
@@ -25,6 +42,7 @@ static void say(const struct spawn_scene *scene, const struct spawn_request *req
     fcgi_scoreboard_shed(scene->pages->control, reason);
     answer->retry_after_s = retry_after_s;
     spawn_answer_error(answer, fcgi_error_status(code), fcgi_error_code(code), request, sentence);
+    log_shed(request, fcgi_error_code(code), retry_after_s, sentence);
 }
 
 static void say_overloaded(const struct spawn_scene *scene, const struct spawn_request *request,

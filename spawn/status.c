@@ -18,10 +18,12 @@ static void add_request(struct fcgi_buffer *body, const struct fcgi_board_worker
 {
     struct fcgi_board_request request;
     int32_t layer = page->layer;
+    char layer_name[FCGI_BOARD_LAYER_BYTES];
     uint64_t accepted_ns = page->accepted_ns, now_ns = fcgi_scoreboard_now_ns();
 
     if (!is_busy || !fcgi_scoreboard_request(page, &request)) {
-        fcgi_buffer_text(body, "\"request_id\":null,\"stage\":null,\"layer\":null,\"ms\":0");
+        fcgi_buffer_text(body, "\"request_id\":null,\"stage\":null,\"layer\":null,"
+                               "\"layer_name\":null,\"ms\":0");
         return;
     }
     fcgi_buffer_text(body, "\"request_id\":");
@@ -32,6 +34,9 @@ static void add_request(struct fcgi_buffer *body, const struct fcgi_board_worker
         fcgi_buffer_text(body, "null");
     else
         fcgi_buffer_format(body, "%d", layer);
+    fcgi_scoreboard_layer(page, layer, layer_name);
+    fcgi_buffer_text(body, ",\"layer_name\":");
+    add_text(body, layer_name);
     fcgi_buffer_format(body, ",\"ms\":%llu",
                        (unsigned long long)(now_ns > accepted_ns ? now_ns - accepted_ns : 0) /
                            1000000);

@@ -134,18 +134,21 @@ static void report(const struct spawn *s, int slot, enum fcgi_verdict verdict,
     const struct spawn_worker *worker = &s->workers[slot];
     const struct fcgi_board_worker *page = worker->page;
     struct fcgi_board_request request;
+    char layer_name[FCGI_BOARD_LAYER_BYTES];
     uint64_t throttled_us = s->board->throttled_us - worker->watch.tick_throttled_us;
 
     if (!fcgi_scoreboard_request(page, &request))
         request = (struct fcgi_board_request){0};
-    fcgi_log(levels[verdict], fcgi_scoreboard_verdict_name(verdict),
-             "slot=%d gen=%d worker_pid=%d request_id=%s nginx_id=%s stage=%s layer=%d cpu_ms=%lld "
-             "wall_ms=%lld idle_ms=%lld throttled_ms=%llu bytes_in=%llu",
-             slot, worker->generation, (int)worker->pid, request.request_id, request.nginx_id,
-             fcgi_scoreboard_stage_name((enum fcgi_stage)page->stage), (int)page->layer,
-             (long long)(sight->cpu_ns / MS_NS), (long long)(sight->age_ns / MS_NS),
-             (long long)(sight->idle_ns / MS_NS), (unsigned long long)(throttled_us / 1000),
-             (unsigned long long)page->bytes_in);
+    fcgi_scoreboard_layer(page, page->layer, layer_name);
+    fcgi_log(
+        levels[verdict], fcgi_scoreboard_verdict_name(verdict),
+        "slot=%d gen=%d worker_pid=%d request_id=%s nginx_id=%s stage=%s layer=%d layer_name=%s "
+        "cpu_ms=%lld wall_ms=%lld idle_ms=%lld throttled_ms=%llu bytes_in=%llu",
+        slot, worker->generation, (int)worker->pid, request.request_id, request.nginx_id,
+        fcgi_scoreboard_stage_name((enum fcgi_stage)page->stage), (int)page->layer, layer_name,
+        (long long)(sight->cpu_ns / MS_NS), (long long)(sight->age_ns / MS_NS),
+        (long long)(sight->idle_ns / MS_NS), (unsigned long long)(throttled_us / 1000),
+        (unsigned long long)page->bytes_in);
 }
 
 /* The death is told first: the web server tries again as soon as the worker is gone. */

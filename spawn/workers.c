@@ -223,6 +223,27 @@ static void report(const struct spawn_worker *worker, int slot, enum fcgi_end en
              (int)worker->pid, end_names[end], kind, code, worker->state != SPAWN_STARTING);
 }
 
+/* The request that ended with it: whoever asks what became of that one finds its last trace here.
+ */
+static void report_request(const struct spawn_worker *worker, int slot, enum fcgi_end end)
+{
+    const struct fcgi_board_worker *page = worker->page;
+    struct fcgi_board_request request;
+    char layer_name[FCGI_BOARD_LAYER_BYTES];
+    int64_t age_ns = spawn_now_ns() - (int64_t)page->accepted_ns;
+
+    if (page->state != FCGI_WORKER_BUSY || !fcgi_scoreboard_request(page, &request))
+        return;
+    fcgi_scoreboard_layer(page, page->layer, layer_name);
+    fcgi_log(FCGI_LOG_ERROR, "lost",
+             "request_id=%s nginx_id=%s slot=%d gen=%d worker_pid=%d end=%s stage=%s layer=%d "
+             "layer_name=%s queue_ms=%llu ms=%lld",
+             request.request_id, request.nginx_id, slot, worker->generation, (int)worker->pid,
+             end_names[end], fcgi_scoreboard_stage_name((enum fcgi_stage)page->stage),
+             (int)page->layer, layer_name, (unsigned long long)page->queue_us / 1000,
+             (long long)age_ns / MS_NS);
+}
+
 /* Sentence for people: why this worker never became ready. */
 static void explain(const struct spawn_worker *worker, enum fcgi_end end, int status,
                     char text[SPAWN_TEXT_BYTES])
@@ -295,6 +316,7 @@ static void ended(struct spawn *s, int slot, int status)
     char why[SPAWN_TEXT_BYTES];
 
     report(worker, slot, end, status);
+    report_request(worker, slot, end);
     explain(worker, end, status, why);
     atomic_fetch_add(&s->board->ends[end], 1);
     count_failures(worker, end);

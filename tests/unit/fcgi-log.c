@@ -64,7 +64,8 @@ static void logfmt(void **state)
     assert_string_equal(event_of(read_line()),
                         "event=request id=abc-1 ms=12.2 n=7 big=-9000000000 by=host/3 cut=ab "
                         "x=0xff\n");
-    assert_non_null(strstr(line, " level=info program=resnet-fcgi slot=3 gen=2 pid="));
+    assert_non_null(strstr(line, " level=info program=resnet-fcgi host="));
+    assert_non_null(strstr(line, " slot=3 gen=2 pid="));
 }
 
 static void values_are_quoted(void **state)

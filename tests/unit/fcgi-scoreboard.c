@@ -44,6 +44,31 @@ static void a_page_is_known(void **state)
     close(other);
 }
 
+static void layers_have_names(void **state)
+{
+    char name[FCGI_BOARD_LAYER_BYTES];
+    int fd;
+    struct fcgi_board_worker *page = new_page(&fd);
+
+    (void)state;
+    fcgi_scoreboard_layer(page, 0, name);
+    assert_string_equal(name, ""); /* nobody has said */
+    strcpy(page->layers, "conv1 maxpool fc ");
+    fcgi_scoreboard_layer(page, 0, name);
+    assert_string_equal(name, "conv1");
+    fcgi_scoreboard_layer(page, 2, name);
+    assert_string_equal(name, "fc");
+    fcgi_scoreboard_layer(page, 3, name);
+    assert_string_equal(name, "");
+    fcgi_scoreboard_layer(page, -1, name);
+    assert_string_equal(name, "");
+    memset(page->layers, 'x', sizeof page->layers); /* as of a writer gone wrong */
+    fcgi_scoreboard_layer(page, 0, name);
+    assert_string_equal(name, "");
+    fcgi_scoreboard_unmap(page);
+    close(fd);
+}
+
 static void a_request_and_its_end(void **state)
 {
     struct fcgi_board_request request;
@@ -192,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_is_known),
+        cmocka_unit_test(layers_have_names),
         cmocka_unit_test(a_request_and_its_end),
         cmocka_unit_test(answers_are_counted),
         cmocka_unit_test(a_reader_sees_one_request),

@@ -398,14 +398,15 @@ static void status_of_workers(void **state)
     fcgi_scoreboard_begin(&workers[1], fcgi_scoreboard_now_ns());
     fcgi_scoreboard_name(&workers[1], "some-\"id\"", "0123", "POST", "/predict");
     fcgi_scoreboard_stage(&workers[1], FCGI_STAGE_INFER);
-    fcgi_scoreboard_tick(&workers[1], 17);
+    strcpy(workers[1].layers, "conv1 maxpool ");
+    fcgi_scoreboard_tick(&workers[1], 1);
     main_page.verdicts[FCGI_VERDICT_STARVED] = 3;
     main_page.throttled_us = 2500000;
     strcpy(main_page.reason, "the model is corrupt");
     status(true);
     const char *text = scene.body.bytes;
     assert_non_null(strstr(text, "\"request_id\":\"some-\\\"id\\\"\",\"stage\":\"infer\","
-                                 "\"layer\":17,\"ms\":"));
+                                 "\"layer\":1,\"layer_name\":\"maxpool\",\"ms\":"));
     assert_non_null(strstr(text, "\"verdicts\":{\"running\":0,\"slow\":0,\"starved\":3,"));
     assert_non_null(strstr(text, "\"cpu_throttled_ms\":2500,"));
     assert_non_null(strstr(text, "\"reason\":\"the model is corrupt\""));
