@@ -69,8 +69,18 @@ def status_shapes():
         wait_for(lambda: s.status()["queue"]["depth"] == 3, "a queue of three")
         tap.ok(True, "two are served, three wait")
         wait_for(lambda: s.status()["queue"]["age_ms"] > 0, "their age")
+        told = s.run("resnet-ctl", "status", "--json")
+        tap.equal((told.returncode, list(json.loads(told.stdout))), (0, list(full)),
+                  "resnet-ctl status --json")  # fmt: skip
         told = s.run("resnet-ctl", "status")
-        tap.equal((told.returncode, list(json.loads(told.stdout))), (0, list(full)), "resnet-ctl status")
+        tap.ok(told.returncode == 0 and "3 waiting" in told.stdout and
+               all(str(w["pid"]) in told.stdout for w in full["workers"]),
+               "resnet-ctl status: for people", told)  # fmt: skip
+        told = s.run("resnet-ctl", "top")
+        rows = [line.split() for line in told.stdout.splitlines()]
+        shares = [row[row.index("s" if "s" in row else "ms") + 1] for row in rows if "busy" in row]
+        tap.ok(told.returncode == 0 and len(shares) == 2 and all("%" in x for x in shares)
+               and "\033" not in told.stdout, "resnet-ctl top, not on a terminal", told)  # fmt: skip
         for connection in held:
             receive(connection)
 
