@@ -40,6 +40,7 @@ check python  PIL                                 python3-pil
 check python  yaml                                python3-yaml
 check header  cmocka.h                            libcmocka-dev
 full  program chromium                            chromium
+full  program promtool                            prometheus
 full  program node                                nodejs
 full  program npm                                 npm
 full  program debootstrap                         debootstrap
