@@ -12,6 +12,7 @@ logs and temporary files inside DIR, and listens on ADDRESS:PORT (127.0.0.1:8080
 metrics and the full status, on 127.0.0.1:PORT+1.
   RESNET_RUN_DIR          where the sockets are (DIR/run)
   RESNET_REQUEST_TIMEOUT  RESNET_MAX_BODY  RESNET_RATE_LIMIT  as for resnet-spawn
+  NGINX_SLOTS             replicas: sockets in RESNET_RUN_DIR/1, /2 and so on (0: none)
   NGINX_CORS_ORIGIN       pages that may read answers: *, or origins between blanks (none)
   RESNET_DRAIN_TIMEOUT    how long an old nginx process may finish its requests (request time-out
                           + 20 s)

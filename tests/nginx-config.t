@@ -2,6 +2,7 @@
 """nginx takes the rendered configuration in every variation, and senseless values are refused."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -70,8 +71,28 @@ def eight_retries():
     tap.equal(policy[1:], ["error", "invalid_header", "non_idempotent;"], "what is tried again")
 
 
+def slots():
+    with tempfile.TemporaryDirectory() as directory:
+        text = rendered(directory, NGINX_SLOTS="3", RESNET_RUN_DIR="/run/x")[1]
+        conf = os.path.join(directory, "nginx.conf")
+        test = shell([service.NGINX, "-t", "-p", directory, "-c", conf])
+        tap.equal((test.returncode, "warn" in test.stdout), (0, False), "three slots: nginx -t")
+    listed = re.findall(r'^    server "unix:/run/x/(\S+)"( max_fails=0( backup)?);$', text, re.M)
+    expected = {"work.sock": ("", 8), "shed.sock": (" backup", 1), "ctl.sock": ("", 1)}
+    found = {}
+    for path, _, backup in listed:
+        slot, name = path.split("/")
+        found.setdefault(name, []).append((slot, backup))
+    for name, (backup, times) in expected.items():
+        tap.equal(found.get(name), [(slot, backup) for slot in "123"] * times,
+                  f"{name} of three slots, by turns")  # fmt: skip
+
+
 def refused():
     cases = [
+        {"NGINX_SLOTS": "many"},
+        {"NGINX_SLOTS": "-1"},
+        {"NGINX_SLOTS": "33"},
         {"RESNET_REQUEST_TIMEOUT": "soon"},
         {"RESNET_REQUEST_TIMEOUT": "0"},
         {"RESNET_READ_TIMEOUT": "10 s"},
@@ -127,4 +148,4 @@ def as_the_stock_image():
     return None
 
 
-tap.run(variations, eight_retries, refused, version_dependent, as_the_stock_image)
+tap.run(variations, eight_retries, slots, refused, version_dependent, as_the_stock_image)
