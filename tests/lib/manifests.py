@@ -180,7 +180,7 @@ def routes(m):
 
 
 def probes(m):
-    asks_s = int(re.search(r"PROBE_MS = (\d+)", sources.read("spawn/ctl_main.c"))[1]) / 1000
+    asks_s = int(re.search(r"ASK_MS = (\d+)", sources.read("spawn/view.c"))[1]) / 1000
     for what, probe in m.probes():
         if not probe:
             yield f"{what} is missing"
