@@ -12,7 +12,8 @@ endef
 $(foreach f,$(fuzzers),$(eval $(call fuzz_vars,$(f))))
 
 .PHONY: fuzz fuzz-programs fuzz-coverage
-fuzz-programs: $(fuzzers:%=$(O)/tests/%)
+# Some seeds are made by resnet-pack.
+fuzz-programs: $(fuzzers:%=$(O)/tests/%) $(O)/bin/resnet-pack
 
 fuzz_san := fuzzer-no-link,address,undefined
 fuzz:

@@ -1,0 +1,137 @@
+/* huffman: two tables' counts and values, how many coefficients are wanted, then data; beside a
+ * decoder that takes a bit at a time. */
+#include "fcgi/huffman.h"
+#include "tests/fuzz/fuzz.h"
+
+enum { LENGTHS = 16, MAX_BLOCKS = 400, UNIT_BLOCKS = 10 };
+
+struct spec {
+    uint8_t counts[17], values[256];
+};
+
+struct bits {
+    const uint8_t *at, *end;
+    unsigned byte, left; /* of what has been taken: bits still to come */
+    int over;
+};
+
+static int bit(struct bits *b)
+{
+    if (b->left == 0) {
+        if (b->at == b->end || (b->at[0] == 0xff && (b->end - b->at < 2 || b->at[1] != 0))) {
+            b->over = 1;
+            return 0;
+        }
+        b->byte = *b->at;
+        b->at += b->byte == 0xff ? 2 : 1;
+        b->left = 8;
+    }
+    return b->byte >> --b->left & 1;
+}
+
+static int take(struct bits *b, int n)
+{
+    int v = 0;
+
+    while (n-- > 0)
+        v = v << 1 | bit(b);
+    return v;
+}
+
+/* The next code's symbol; -1 when there is none. */
+static int symbol(struct bits *b, const struct spec *spec)
+{
+    int code = 0, first = 0, index = 0;
+
+    for (int length = 1; length <= LENGTHS; length++) {
+        code = code << 1 | bit(b);
+        if (code - first < spec->counts[length])
+            return spec->values[index + code - first];
+        index += spec->counts[length];
+        first = (first + spec->counts[length]) << 1;
+    }
+    return -1;
+}
+
+static int extend(int v, int n)
+{
+    return n != 0 && v < 1 << (n - 1) ? v - (1 << n) + 1 : v;
+}
+
+/* Returns -1 where the data are none: what the other makes of them is anybody's guess. */
+static int block(struct bits *b, const struct spec *dc, const struct spec *ac, int coefs[64])
+{
+    int s = symbol(b, dc);
+
+    memset(coefs, 0, 64 * sizeof *coefs);
+    if (s < 0 || s > 11)
+        return -1;
+    coefs[0] = extend(take(b, s), s);
+    for (int k = 1; k < 64; k++) {
+        s = symbol(b, ac);
+        if (s < 0 || (s & 15) > 10)
+            return -1;
+        if (s == 0)
+            break;
+        k += s >> 4;
+        if (k > 63)
+            return -1;
+        coefs[k] = extend(take(b, s & 15), s & 15);
+    }
+    return b->over ? -1 : 0;
+}
+
+static int read_spec(struct spec *spec, const uint8_t **bytes, size_t *n)
+{
+    size_t total = 0;
+
+    memset(spec, 0, sizeof *spec);
+    if (*n < LENGTHS)
+        return -1;
+    memcpy(spec->counts + 1, *bytes, LENGTHS);
+    for (int i = 1; i <= LENGTHS; i++)
+        total += spec->counts[i];
+    if (total > sizeof spec->values || total > *n - LENGTHS)
+        return -1;
+    memcpy(spec->values, *bytes + LENGTHS, total);
+    *bytes += LENGTHS + total;
+    *n -= LENGTHS + total;
+    return 0;
+}
+
+static void decode(struct fcgi_huffman *huffman, const struct spec spec[2], int want,
+                   const uint8_t *bytes, size_t n)
+{
+    static struct fcgi_huffman_table dc, ac; /* large */
+    struct bits bits = {.at = bytes, .end = bytes + n};
+    int16_t coefs[FCGI_HUFFMAN_BLOCK];
+    int expected[64], good = 1;
+
+    memset(&dc, 0, sizeof dc);
+    memset(&ac, 0, sizeof ac);
+    if (fcgi_huffman_table(&dc, spec[0].counts, spec[0].values, 1) != 0 ||
+        fcgi_huffman_table(&ac, spec[1].counts, spec[1].values, 0) != 0)
+        return;
+    fcgi_huffman_open(huffman, bytes, n);
+    for (int i = 0; i < MAX_BLOCKS && !fcgi_huffman_overrun(huffman); i++) {
+        if (i % UNIT_BLOCKS == 0)
+            fcgi_huffman_fill(huffman);
+        fcgi_huffman_block(huffman, &dc, &ac, want, coefs);
+        good = good && block(&bits, &spec[0], &spec[1], expected) == 0;
+        for (int k = 0; k <= want && good; k++)
+            FUZZ_EXPECT(coefs[k] == expected[k]);
+    }
+    FUZZ_EXPECT(!good || !fcgi_huffman_overrun(huffman));
+    fcgi_huffman_restart(huffman, 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    struct fcgi_huffman *huffman = malloc(sizeof *huffman);
+    struct spec spec[2];
+
+    if (read_spec(&spec[0], &bytes, &n) == 0 && read_spec(&spec[1], &bytes, &n) == 0 && n > 0)
+        decode(huffman, spec, bytes[0] % FCGI_HUFFMAN_COEFS, bytes + 1, n - 1);
+    free(huffman);
+    return 0;
+}
