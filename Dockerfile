@@ -24,7 +24,7 @@ COPY nginx nginx
 COPY tests tests
 ARG COMMIT=unknown
 RUN make -s -j"$(nproc)" install COMMIT="$COMMIT" CFLAGS=-O2 LDFLAGS=-s PREFIX=/usr DESTDIR=/out \
-    && rm -r /out/usr/bin/resnet-bench /out/usr/share/man
+    && rm -r /out/usr/bin/resnet-bench /out/usr/bin/resnet-load /out/usr/share/man
 
 # One user and group for backend and nginx: the sockets are 0660. By number, so that Kubernetes can
 # tell that it is not root.

@@ -25,6 +25,7 @@ build header  zip.h                               libzip-dev
 build header  nettle/sha2.h                       nettle-dev
 build header  isa-l/crc.h                         libisal-dev
 build header  sys/sdt.h                           systemtap-sdt-dev
+build header  curl/curl.h                         libcurl4-openssl-dev
 demo  program nginx                               nginx
 demo  program curl                                curl
 demo  program setpriv                             util-linux
@@ -36,6 +37,7 @@ check program multiwatch                          multiwatch
 check program strace                              strace
 check program valgrind                            valgrind
 check program openssl                             openssl
+check program wrk                                 wrk
 check python  PIL                                 python3-pil
 check python  yaml                                python3-yaml
 check header  cmocka.h                            libcmocka-dev

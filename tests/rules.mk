@@ -18,11 +18,11 @@ resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c net
 resnet-bench_libs   := libfcgi-app.a libweights.a libkernels.a
 resnet-bench_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 
-# Clients that cost little, for make bench-http.
-test_programs += http-load
-http-load_src    := tests/bench/http_load.c
-http-load_libs   :=
-http-load_ldlibs := -lpthread
+# libcurl makes the requests; of the archives it has JSON, buffers, EXIF and the units of options.
+programs += resnet-load
+resnet-load_src    := $(wildcard tests/load/*.c)
+resnet-load_libs   := libfcgi-app.a libweights.a
+resnet-load_ldlibs := -lcurl -lpng -lnettle -lm
 
 # Draws tests/fixtures/demo.jpg, which make demo classifies.
 test_programs += draw-demo
@@ -38,8 +38,7 @@ tests: $(test_programs:%=$(O)/tests/%)
 # Measurements: nothing of `make check`, and nothing that it depends on.
 measure = BUILD=$(O) PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: bench bench-programs bench-http compare
-bench-programs: $(O)/tests/http-load
+.PHONY: bench bench-http compare
 
 bench:
 	@tests/deps.sh build bench
@@ -48,7 +47,7 @@ bench:
 
 bench-http:
 	@tests/deps.sh build demo bench
-	@$(again) all bench-programs
+	@$(again) all
 	@$(measure) python3 tests/bench/http.py --seconds $(or $(SECONDS),3) \
 	    --rounds $(or $(ROUNDS),3) $(if $(IMAGE),--image $(abspath $(IMAGE))) \
 	    $(if $(PRECISION),--precision $(PRECISION))

@@ -14,6 +14,7 @@ PROGRAMS = {
     "weights": ("resnet-pack",),
     "fcgi": ("resnet-fcgi", "resnet-classify"),
     "spawn": ("resnet-spawn", "resnet-control", "resnet-ctl"),
+    "tests": ("resnet-bench", "resnet-load"),
 }
 # Named as a whole: `unit/*.c`.
 AS_A_WHOLE = re.compile(r"tests/(unit|fixtures|bench|fuzz)/|nginx/html/|\.t$")
