@@ -285,6 +285,8 @@ def settings_of(manifests):
 
 def backend_answers(manifests, running, alone):
     path = manifests.containers["nginx"]["livenessProbe"]["httpGet"]["path"]
+    # Ready with its first worker, started with all of them.
+    service.until(lambda: running.get("/health/startup").status == 200, service.START_S, "a whole generation")
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         tap.equal(asked(manifests, probe, running.run_dir), 0, f"{probe} of a running backend")
         tap.equal(nginx_of(manifests.documents)[probe]["httpGet"]["path"], path, f"nginx: {probe}")

@@ -3,6 +3,7 @@
 one copy of the weights. Times are printed; only what does not depend on the machine is asserted."""
 
 # alone
+# timeout: 400 (ref takes seconds for a picture)
 
 import os
 import signal
