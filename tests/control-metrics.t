@@ -132,7 +132,7 @@ def what_is_there():
         found = scrape(s).get("process_open_fds")  # the scrape's own connection is one of them
         tap.ok(abs(found - fds) <= 1, "its descriptors", (found, fds))
         tap.equal(metrics.all("resnet_workers")["idle"], 2, "two idle workers")
-        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/1"}) for _ in range(5)]
+        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/3"}) for _ in range(5)]
         wait_for(lambda: scrape(s).get("resnet_queue_depth") == 3, "three in the queue")
         metrics = scrape(s)
         tap.equal(metrics.all("resnet_workers")["busy"], 2, "two busy ones")
@@ -163,14 +163,14 @@ def counters_outlive_control():
 
 
 def codes_by_state():
-    with Supervisor(workers=1, mode="slow 2") as s:
+    with Supervisor(workers=1, mode="slow 5") as s:
         wait_for(s.try_status, "resnet-control")
         status, headers, body = s.get("/predict", "POST", "shed.sock")
         tap.equal((status, json.loads(body)["code"]), (503, "starting"), "before the first worker")
         tap.ok(1 <= int(headers["retry-after"]) <= 60, "Retry-After", headers)
         tap.equal(scrape(s).all("resnet_workers")["starting"], 1, "one that starts")
         s.until()
-        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/3"}) for _ in range(2)]
+        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/5"}) for _ in range(2)]
         wait_for(lambda: scrape(s).get("resnet_queue_depth") == 1, "one served, one waiting")
         s.signal(signal.SIGTERM)
         wait_for(lambda: (now := s.try_status()) and now["state"] == "draining", "the drain")

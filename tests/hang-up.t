@@ -37,7 +37,7 @@ def total(metrics, name):
 
 def stops_at_the_next_layer():
     """The layer at the moment of hanging up, and the last one that was begun after it."""
-    with Service(workers=1, faults="sleep=150@*") as service:
+    with Service(workers=1, faults="sleep=600@*") as service:
         for _ in range(3):
             connection = begin(service, web.compose("POST", "/predict", PICTURE))
             until(lambda: service.busy() and (service.busy()[0]["layer"] or 0) > 2, 60, "layer 2")
@@ -52,6 +52,18 @@ def stops_at_the_next_layer():
         tap.equal(metrics.get(name), 3, "three hung up in mid-inference")
 
 
+def answered(metrics):
+    return int(metrics.get('resnet_requests_total{code="200"}', 0))
+
+
+def counted(service):
+    """Metrics once nobody works and they agree, or None. nginx may still pass on what was begun."""
+    service.until_idle(8)
+    metrics = service.metrics()
+    ended = answered(metrics) + total(metrics, "resnet_cancelled_total")
+    return metrics if total(metrics, "resnet_attempts_total") == ended else None
+
+
 def a_thousand():
     with Service(workers=8, faults="sleep=1@*", RESNET_BACKLOG=64) as service:
         pictures, workers = known(service), service.workers()
@@ -60,15 +72,14 @@ def a_thousand():
             with concurrent.futures.ThreadPoolExecutor(24) as pool:
                 list(pool.map(lambda s: hang_up_after(service, s), moments))
             service_answers = load.count()
-        service.until_idle(8)
-        metrics = service.metrics()
+        metrics = until(lambda: counted(service), 60, "every request dequeued to be finished or cancelled")
         cancelled = total(metrics, "resnet_cancelled_total")
         attempts = total(metrics, "resnet_attempts_total")
-        done = int(metrics.get('resnet_requests_total{code="200"}', 0))
+        done = answered(metrics)
         tap.note(f"{GONE} hung up, {service_answers} others: {attempts} dequeued, {done} finished; "
                  + ", ".join(f"{k} {v:.0f}" for k, v in metrics.items() if "cancelled" in k))  # fmt: skip
         tap.ok(load.all_good(), "others get 200 meanwhile", load.results)
-        tap.equal(attempts, done + cancelled, "every request dequeued was finished or counted as cancelled")
+        tap.ok(True, "every request dequeued was finished or counted as cancelled")
         tap.ok(cancelled > GONE / 2, "most of them were noticed", metrics)
         stayed = load.good() + len(pictures)
         tap.ok(stayed <= done <= stayed + GONE - cancelled, "and what was finished was wanted, or just "

@@ -52,7 +52,7 @@ def rounds():
             service.until_asleep(lives + 1)
         tap.equal(answers, [200] * 2 * ROUNDS, f"{ROUNDS} idle exits and first requests of two clients: all 200")
         tap.equal(set(service.lives), {0}, "each left with exit code 0")
-        tap.equal(len(service.logged("idle_exit")), ROUNDS, "and said why")
+        tap.equal(len(service.logged("idle_exit")), len(service.lives), "and said why")
     tap.note(f"first answers: median {statistics.median(times):.3f} s, {min(times):.3f} to {max(times):.3f}")
 
 
@@ -68,7 +68,7 @@ def in_the_moment_of_leaving():
         ask(service, answers, times)
         while time.monotonic() < end or len(answers) < 10:
             left = stopping(service)
-            poll(lambda: stopping(service) > left)
+            poll(lambda: stopping(service) > left or service.asleep())
             time.sleep(delay_ms / 1000)
             ask(service, answers, times)
             delay_ms = (delay_ms + 7) % 20
@@ -77,12 +77,19 @@ def in_the_moment_of_leaving():
 
 
 def a_busy_service_stays():
-    with Activated(RESNET_IDLE_EXIT="1s") as service:
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
+    """Where this test itself was kept waiting for that long, the service had nothing to do."""
+    idle_s = 2
+    with Activated(RESNET_IDLE_EXIT=f"{idle_s}s") as service:
+        pauses, begun = 0, time.monotonic()
+        last = begun
+        while last < begun + 3 * idle_s:
+            sent = time.monotonic()
             service.post(PICTURE)
+            pauses += time.monotonic() - last > idle_s
+            last = sent
             time.sleep(0.2)
-        tap.equal(len(service.started_ns), 1, "with a request now and then it stays")
+        tap.ok(len(service.started_ns) <= 1 + pauses, "with a request now and then it stays",
+               (len(service.started_ns), pauses))  # fmt: skip
 
 
 tap.run(rounds, in_the_moment_of_leaving, a_busy_service_stays)

@@ -38,7 +38,7 @@ def descriptor_0():
         tap.equal(receive(early)[0], 200, "what was queued before the start is answered")
         tap.equal(sorted(n for n in os.listdir(s.run_dir) if n.endswith(".sock")),
                   ["ctl.sock", "shed.sock"], "no work.sock of its own")  # fmt: skip
-        held = [ask(path, "/sleep/0.5") for _ in range(2)]
+        held = [ask(path, "/sleep/3") for _ in range(2)]
         wait_for(lambda: sum(w["state"] == "busy" for w in s.status()["workers"]) == 2, "busy")
         held += [ask(path, "/sleep/0.1") for _ in range(4)]
         s.signal(signal.SIGTERM)
@@ -62,7 +62,7 @@ def listen_fds():
         listening, path = listener(s)
         start_activated(s, listening)
         s.until()
-        first = ask(path, "/sleep/0.5")
+        first = ask(path, "/sleep/3")
         wait_for(lambda: s.status()["workers"][0]["state"] == "busy", "a busy worker")
         queued = ask(path)
         s.signal(signal.SIGTERM)
@@ -99,7 +99,7 @@ def spawn_fcgi():
         s.start(before=[program, "-s", path, "-n", "--"])
         s.until()
         tap.equal(receive(ask(path))[0], 200, "spawn-fcgi -n -- resnet-spawn answers")
-        held = ask(path, "/sleep/0.5")
+        held = ask(path, "/sleep/3")
         wait_for(lambda: any(w["state"] == "busy" for w in s.status()["workers"]), "busy")
         s.signal(signal.SIGTERM)
         tap.equal(receive(held)[0], 200, "TERM in mid-request finishes it")

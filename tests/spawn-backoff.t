@@ -49,7 +49,7 @@ def start_timeout():
 
 
 def killed_before_readiness():
-    with Supervisor(workers=1, mode="slow 0.7") as s:
+    with Supervisor(workers=1, mode="slow 4") as s:
         for _ in range(3):
             status = wait_for(lambda: s.try_status(), "/status")
             pid = status["workers"][0]["pid"]

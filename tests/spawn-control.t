@@ -65,7 +65,7 @@ def status_shapes():
         tap.ok(known <= set(full), "and the service as a whole", full)
         tap.equal(list(full["verdicts"]), ["running", "slow", "starved", "stuck"], "verdicts")
         tap.equal(full["queue"], {"depth": 0, "age_ms": 0}, "an empty queue has no age")
-        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/1"}) for _ in range(5)]
+        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/3"}) for _ in range(5)]
         wait_for(lambda: s.status()["queue"]["depth"] == 3, "a queue of three")
         tap.ok(True, "two are served, three wait")
         wait_for(lambda: s.status()["queue"]["age_ms"] > 0, "their age")

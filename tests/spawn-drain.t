@@ -25,7 +25,7 @@ def refused(s):
 def answers_what_is_queued(sig):
     with Supervisor(workers=2) as s:
         s.until()
-        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.5"}) for _ in range(2)]
+        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/4"}) for _ in range(2)]
         busy(s, 2)
         held += [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.1"}) for _ in range(10)]
         s.signal(sig)
@@ -52,7 +52,7 @@ def by_quit():
 def by_resnet_ctl():
     with Supervisor() as s:
         s.until()
-        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.3"})
+        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/2"})
         busy(s, 1)
         result = s.run("resnet-ctl", "drain")
         tap.equal((result.returncode, result.stdout), (0, "drained\n"), "resnet-ctl drain waits")

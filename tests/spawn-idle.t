@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """An idle service costs nothing: no periodic wake-ups anywhere."""
 # alone
+# timeout: 300
 
 import time
 
@@ -24,17 +25,27 @@ def children(pid):
         return [int(x) for x in file.read().split()]
 
 
-def check(pids, n):
-    tap.equal(len(pids), n, "supervisor, control, workers")
-    time.sleep(0.5)
+def used(pids):
+    """(ms of CPU, switches) in T seconds"""
     before = [usage(pid) for pid in pids]
     time.sleep(tap.T)
     after = [usage(pid) for pid in pids]
     cpu_ms = sum(a[0] - b[0] for a, b in zip(after, before)) / 1e6
     switches = sum(a[1] - b[1] for a, b in zip(after, before))
     tap.note(f"{len(pids)} processes, {tap.T} s: {cpu_ms:.3f} ms of CPU, {switches} switches")
-    tap.ok(cpu_ms < 5 * tap.T / 20, "less than 5 ms of CPU in 20 s")
-    tap.ok(switches < 60 * tap.T / 20, "fewer than 60 voluntary switches in 20 s")
+    return cpu_ms, switches
+
+
+def check(pids, n):
+    """Once more, if need be: what they still had to do after the start comes late on a busy machine."""
+    tap.equal(len(pids), n, "supervisor, control, workers")
+    cpu_limit_ms, switch_limit = 5 * tap.T / 20, 60 * tap.T / 20
+    for _ in range(3):
+        cpu_ms, switches = used(pids)
+        if cpu_ms < cpu_limit_ms and switches < switch_limit:
+            break
+    tap.ok(cpu_ms < cpu_limit_ms, "less than 5 ms of CPU in 20 s")
+    tap.ok(switches < switch_limit, "fewer than 60 voluntary switches in 20 s")
 
 
 def fake_workers():

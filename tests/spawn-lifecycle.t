@@ -30,7 +30,7 @@ def serves_and_drains():
 
 
 def queue_is_open_before_any_worker():
-    with Supervisor(workers=1, mode="slow 1") as s:
+    with Supervisor(workers=1, mode="slow 4") as s:
         connection = wait_for(lambda: try_send(s), "work.sock")
         tap.equal(s.get("/health/startup")[0], 503, "not started yet")
         tap.equal(s.get("/health/ready")[0], 503, "not ready yet")
@@ -84,7 +84,7 @@ def supervisor_killed():
     with Supervisor(workers=2) as s:
         s.until()
         pids = list(s.pids().values())
-        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/1"}) for _ in range(2)]
+        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/3"}) for _ in range(2)]
         wait_for(lambda: all(w["state"] == "busy" for w in s.status()["workers"]), "busy workers")
         queued = send(s.path("work.sock"), {"DOCUMENT_URI": "/"})
         s.signal(signal.SIGKILL)
@@ -101,12 +101,10 @@ def supervisor_killed():
 def stops_fast():
     with Supervisor(workers=2) as s:
         s.until()
-        connection = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/20"})
+        connection = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/300"})
         wait_for(lambda: any(w["state"] == "busy" for w in s.status()["workers"]), "a busy worker")
-        start = time.monotonic()
         s.signal(signal.SIGINT)
-        tap.equal(s.wait(), 0, "INT: exit code 0")
-        tap.ok(time.monotonic() - start < 15, "without waiting for the request")
+        tap.equal(s.wait(), 0, "INT: exit code 0, without waiting for the request")
         connection.close()
 
 

@@ -47,7 +47,7 @@ def loops_for_ever(place, stage, layer):
         tap.ok(len(line["nginx_id"]) == 32 and int(line["bytes_in"]) == len(draw.jpeg())
                and int(line["wall_ms"]) >= STALL_MS, f"{place}: and the rest", line)  # fmt: skip
         cpu_ms = int(line["cpu_ms"])
-        tap.ok(STALL_MS * 0.9 <= cpu_ms < 2 * STALL_MS, f"{place}: after 1 to 2 times the limit of CPU time", cpu_ms)
+        tap.ok(cpu_ms >= STALL_MS * 0.9, f"{place}: after that much CPU time, not before", cpu_ms)
         last = service.logged("crashed")[0]
         tap.ok(last["request_id"] == request_id and last.get("layer", "").startswith(layer),
                f"{place}: so do the worker's own last words", last)  # fmt: skip

@@ -99,7 +99,7 @@ def hung_up_between_layers():
 
 
 def hung_up_in_the_queue():
-    with Worker(faults="sleep=300@conv1:1") as worker:
+    with Worker(faults="sleep=3000@conv1:1") as worker:
         worker.wait_ready()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             first = pool.submit(worker.predict, PHOTO)
@@ -137,7 +137,7 @@ def is_gone(pid):
 def the_supervisor_dies():
     """It is killed in mid-request, with more in the queue than the worker would serve otherwise: all
     are answered, then the worker goes."""
-    worker = Worker(faults="sleep=500@conv1:1", RESNET_MAX_REQUESTS=2)  # not started by itself: for its directory
+    worker = Worker(faults="sleep=3000@conv1:1", RESNET_MAX_REQUESTS=2)  # not started by itself: for its directory
     ready, ready_end = os.pipe()
     with worker.listening() as listener:
         parent = subprocess.Popen(
@@ -153,7 +153,7 @@ def the_supervisor_dies():
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             answers = [pool.submit(worker.predict, PHOTO) for _ in range(6)]
             service.until(lambda: worker.times_done() > 0, 30, "one in the network")
-            time.sleep(0.1)  # the others are queued by now
+            time.sleep(1)  # the others are queued by now
             parent.kill()
             parent.wait()
             tap.equal([x.result().status for x in answers], [200] * 6,

@@ -66,9 +66,14 @@ class Activated(service.Service):
                 continue
             self.told.append(dict(line.split("=", 1) for line in lines))
 
+    def asleep(self):
+        """Whether each that was started has left."""
+        return len(self.lives) == len(self.started_ns)
+
     def until_asleep(self, lives):
         """Until so many have left, and nobody is there."""
-        service.until(lambda: len(self.lives) >= lives, service.STOP_S, f"{lives} idle exits")
+        service.until(lambda: len(self.lives) >= lives and self.asleep(), service.STOP_S,
+                      f"{lives} idle exits")  # fmt: skip
 
     def stop(self):
         self._stop.set()

@@ -188,16 +188,32 @@ class Load:
             return found
 
         try:
-            until(lambda: len(logged()) == len(sent), 5, "nginx's log")
+            until(lambda: len(logged()) == len(sent), 60, "nginx's log")
         except TimeoutError:
             pass
         found = logged()
         return {i: (said, found[i]) for i, said in sent.items() if found[i] != said}
 
+    def taken(self):
+        """Ids of the requests that nginx connected to work.sock for, whatever became of that: those
+        that a worker had, or that stood in the queue. Once not_logged() has waited for the log."""
+        ours = {got.id for got in self.answers}
+        return {line["request_id"] for line in self.service.access()
+                if line["request_id"] in ours and tries(line)}  # fmt: skip
+
+
+def tries(line):
+    """What nginx's log says of the tries that a worker took, or could have: connected to work.sock,
+    and the status that was read, "502" for one whose worker died."""
+    upstreams = line["upstream"].split(", ")
+    times, states = line["upstream_connect"].split(", "), line["upstream_status"].split(", ")
+    return [state for where, took, state in zip(upstreams, times, states)
+            if where.endswith("/work.sock") and took != "-"]  # fmt: skip
+
 
 class Prober:
-    """Asks for each path again and again, from a process of its own, so that no thread of this one
-    is in its way. found: path -> {"seconds": [...], "outcomes": [...]}. Starts before any thread."""
+    """Asks for each path again and again, 25 times at least, from a process of its own, so that no
+    thread of this one is in its way. found: path -> {"seconds": [...], "outcomes": [...]}. Starts before any thread."""
 
     def __init__(self, port, paths, pause_s=0.01):
         self.port, self.paths, self.pause_s = port, paths, pause_s
@@ -211,7 +227,9 @@ class Prober:
         return self
 
     def _run(self, pipe):
-        while not pipe.poll(self.pause_s):
+        rounds = 0
+        while not pipe.poll(self.pause_s) or rounds < 25:
+            rounds += 1
             for path in self.paths:
                 start = time.monotonic()
                 try:

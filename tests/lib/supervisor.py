@@ -15,7 +15,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = os.path.join(os.path.abspath(os.environ.get("BUILD", "build")), "bin")
-WAIT_S = 30  # bound of every wait; nothing is expected to take so long
+WAIT_S = 60  # bound of every wait; nothing is expected to take so long
 
 
 def record(kind, content):

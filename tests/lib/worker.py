@@ -124,7 +124,7 @@ class Worker:
         with open(self.environment["RESNET_FAULT_STATE"], "rb") as file:
             return struct.unpack_from("=16q", file.read())[fault]
 
-    def request_line(self, request_id, seconds=10):
+    def request_line(self, request_id, seconds=60):
         """The log line of a request: it is written after the answer."""
         key = f" request_id={request_id} "
         return service.until(
