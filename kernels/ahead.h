@@ -28,10 +28,12 @@ static inline struct kn_ahead kn_ahead_next(const struct kn_job *job, int part, 
     size_t pieces = (size_t)kn_ahead_pieces(job, parts), most = KN_AHEAD_BYTES / pieces;
     size_t thread = (size_t)part / pieces, threads = (size_t)parts / pieces;
     size_t start = job->ahead_bytes / threads * thread / 64 * 64 + (size_t)part % pieces * most;
-    struct kn_ahead next = {.from = (const char *)job->ahead + start};
+    struct kn_ahead next = {.from = job->ahead}; /* NULL behind the last layer */
 
-    if (start < job->ahead_bytes)
+    if (start < job->ahead_bytes) {
+        next.from += start;
         next.bytes = job->ahead_bytes - start < most ? job->ahead_bytes - start : most;
+    }
     return next;
 }
 
@@ -42,11 +44,18 @@ static inline int kn_ahead_lines(struct kn_ahead what, long runs)
     return (int)(lines < KN_AHEAD_LINES ? lines : KN_AHEAD_LINES);
 }
 
+/* Where it goes on at `at` bytes; past its end nothing is fetched, and there may be nothing at all.
+ */
+static inline const char *kn_ahead_at(struct kn_ahead what, size_t at)
+{
+    return at < what.bytes ? what.from + at : what.from;
+}
+
 /* Lets the tile fetch its part, at `at` bytes, of that many lines a run; nothing past the end. */
 static inline void kn_ahead_part(struct kn_f32_tile *tile, struct kn_ahead what, int lines,
                                  size_t at)
 {
-    tile->ahead = what.from + at;
+    tile->ahead = kn_ahead_at(what, at);
     tile->ahead_lines = at < what.bytes ? lines : 0;
 }
 

@@ -126,7 +126,7 @@ static inline void run_tile(struct part *part, const struct kn_spot *spot, struc
     tile->split = spot->split;
     if (c->tile.residual)
         tile->residual = tile->y + part->residual;
-    tile->ahead = ahead.from + at;
+    tile->ahead = kn_ahead_at(ahead, at);
     tile->ahead_lines = at < ahead.bytes ? lines : 0;
     c->kernel[spot->pixels](tile);
 }

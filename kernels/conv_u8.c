@@ -125,7 +125,7 @@ static inline void run_tile(struct part *part, int t)
 /* Lets the tile fetch its part, at `at` bytes, of that many lines a run; nothing past the end. */
 static inline void fetch_part(struct kn_u8_tile *tile, struct kn_ahead what, int lines, size_t at)
 {
-    tile->ahead = what.from + at;
+    tile->ahead = kn_ahead_at(what, at);
     tile->ahead_lines = at < what.bytes ? lines : 0;
 }
 
