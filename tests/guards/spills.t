@@ -30,12 +30,35 @@ def functions(path):
     return found
 
 
-def loops(code):
-    """What lies between the target of a jump backwards and that jump, within one function."""
-    for address, mnemonic, operands in code:
+def flow(code):
+    """{address: addresses that may come before it}, and the jumps backwards, (from, to)"""
+    before = {address: [] for address, _, _ in code}
+    back = []
+    for (address, mnemonic, operands), after in zip(code, [*code[1:], None]):
         target = re.match(r"^([0-9a-f]+)\b", operands)
-        if mnemonic.startswith("j") and target and code[0][0] <= int(target[1], 16) <= address:
-            yield [one for one in code if int(target[1], 16) <= one[0] <= address]
+        to = int(target[1], 16) if mnemonic.startswith("j") and target else None
+        if to in before:
+            before[to].append(address)
+            back += [(address, to)] if to <= address else []
+        if after and not mnemonic.startswith(("jmp", "ret")):
+            before[after[0]].append(address)
+    return before, back
+
+
+def loops(code):
+    """What lies between the target of a jump backwards and that jump, and leads there, within one
+    function. A jump from a seldom taken path behind the function's end closes no loop."""
+    before, back = flow(code)
+    for address, target in back:
+        body, edge = {target, address}, [] if address == target else [address]
+        closed = address == target
+        while edge:
+            here = edge.pop()
+            closed = closed or target in before[here]
+            edge += [one for one in before[here] if one not in body]
+            body.update(before[here])
+        if closed:
+            yield [one for one in code if target <= one[0] <= address and one[0] in body]
 
 
 def innermost(bodies):
