@@ -61,6 +61,11 @@ compare program npm                               npm
 compare python torch                              python3-torch
 compare python torchvision                        python3-torchvision
 compare python onnx                               python3-onnx
+compare python PIL                                python3-pil
+compare python gunicorn                           gunicorn
+compare python uvicorn                            python3-uvicorn
+compare python fastapi                            python3-fastapi
+compare python multipart                          python3-multipart
 LIST
 }
 

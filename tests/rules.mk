@@ -52,15 +52,25 @@ bench-http:
 	    --rounds $(or $(ROUNDS),3) $(if $(IMAGE),--image $(abspath $(IMAGE))) \
 	    $(if $(PRECISION),--precision $(PRECISION))
 
+comparisons = $(subst $(comma), ,$(or $(ONLY),forward speed cold harm))
+
 compare:
-	@tests/deps.sh build bench
+	@tests/deps.sh build demo bench
 	@tests/deps.sh compare || echo 'going on without what is missing'
-	@$(again) all
-	@$(measure) python3 tests/baseline/compare.py --seconds $(or $(SECONDS),2) \
-	    --rounds $(or $(ROUNDS),3) $(if $(WEIGHTS),--weights $(abspath $(WEIGHTS))) \
-	    $(if $(CELLS),--cells $(CELLS)) \
-	    $(if $(filter 1,$(CHECK)),--check)
+	@$(again) all bench-programs
+	$(if $(filter forward,$(comparisons)),@$(measure) python3 tests/baseline/compare.py \
+	    --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),3) \
+	    $(if $(WEIGHTS),--weights $(abspath $(WEIGHTS))) \
+	    $(if $(CELLS),--cells $(CELLS)) $(if $(filter 1,$(CHECK)),--check))
+	$(if $(filter-out forward,$(comparisons)),@$(measure) python3 tests/baseline/through.py \
+	    --only $(subst $(eval ) ,$(comma),$(filter-out forward,$(comparisons))) \
+	    --seconds $(or $(SECONDS),3) --rounds $(or $(ROUNDS),3) \
+	    $(if $(WEIGHTS),--weights $(abspath $(WEIGHTS))) \
+	    $(if $(PHOTOGRAPHS),--photographs $(abspath $(PHOTOGRAPHS))) \
+	    $(if $(IMAGE),--image $(abspath $(IMAGE))) $(if $(STACKS),--stacks '$(STACKS)') \
+	    $(if $(filter 1,$(CHECK)),--check))
 
 #? bench        a table of speed: engines, threads, batches, layers (SECONDS=2)
 #? bench-http   photographs through nginx, beside what the parts take (SECONDS=3 ROUNDS=3 IMAGE= PRECISION=fp32)
-#? compare      ours beside ONNX Runtime and PyTorch (SECONDS=2 ROUNDS=3 CELLS=1x1,4x1 WEIGHTS= CHECK=1)
+#? compare      ours beside ONNX Runtime, PyTorch, and whole services of theirs (ONLY=forward,speed,cold,harm
+#?              SECONDS= ROUNDS= CELLS=1x1,4x1 STACKS='ours, fp32; old, jit' WEIGHTS= PHOTOGRAPHS=DIR IMAGE= CHECK=1)

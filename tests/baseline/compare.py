@@ -11,17 +11,11 @@ import argparse
 import collections
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import measure
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-BUILD = os.path.join(measure.TOP, os.environ.get("BUILD", "build"))
-PLACE = os.path.join(BUILD, "baseline")
-# Debian's modules belong to Debian's Python, whatever other comes first in PATH.
-PYTHON = next((p for p in ("/usr/bin/python3", sys.executable) if os.access(p, os.X_OK)), "python3")
+from ready import BUILD, HERE, PLACE, PYTHON, export, install_from_npm, run
 
 Cell = collections.namedtuple("Cell", "threads batch")
 CELLS = [Cell(1, 1), Cell(4, 1), Cell(1, 8), Cell(4, 8)]
@@ -59,40 +53,7 @@ PEERS = {
 OURS, OURS_AVX2, BLAS_AVX2 = "ours", "ours, avx2", "OpenBLAS engine, Haswell core"
 
 
-# ---- getting everything ready --------------------------------------------------------------------
-
-
-def run(command, **how):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900,
-                          env=measure.environment(), **how)  # fmt: skip
-    if done.returncode != 0:
-        last = ((done.stderr or done.stdout).strip().splitlines() or ["no word"])[-1]
-        raise RuntimeError(f"{' '.join(command[:3])}: {last}")
-    return done.stdout
-
-
-def export(weights):
-    """resnet50.pth, .onnx, input.npy by PyTorch. False when there is none: then a model of random
-    weights, of which nobody else has a copy."""
-    made = os.path.join(PLACE, "resnet50.rnm")
-    pack = os.path.join(BUILD, "bin", "resnet-pack")
-    try:
-        run([PYTHON, os.path.join(HERE, "export.py"), PLACE, *([weights] if weights else [])])
-    except RuntimeError as error:
-        run([pack, "random", "--seed", "1", "-o", made])
-        print(f"SKIP every peer: no network could be exported for them: {error}", flush=True)
-        return False
-    run([pack, "pack", os.path.join(PLACE, "resnet50.pth"), "-o", made])
-    return True
-
-
-def install_ort():
-    """Into the build directory, from the registry that npm is set up for; no package's script runs."""
-    if shutil.which("npm") is None:
-        raise RuntimeError("npm is not installed")
-    shutil.copy(os.path.join(HERE, "package.json"), PLACE)
-    if not os.path.isdir(os.path.join(PLACE, "node_modules", "onnxruntime-node")):
-        run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=PLACE)
+# ---- who computes the same -----------------------------------------------------------------------
 
 
 def our_logits():
@@ -116,7 +77,7 @@ def try_peers():
     for name, once in PEERS.items():
         try:
             if name == "ONNX Runtime":
-                install_ort()
+                install_from_npm()
             tried = once(Cell(1, 1), 0)
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             print(f"SKIP {name}: {error}", flush=True)
@@ -268,7 +229,6 @@ def main():
     parser.add_argument("--cells", type=cells, default=CELLS, help="THREADSxBATCH,...")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    os.makedirs(PLACE, exist_ok=True)
     peers = try_peers() if export(options.weights) else {}
     found = take_turns(peers, options)
     lines, good = page(found, peers, options)

@@ -70,4 +70,5 @@ def main():
                       dynamic_axes=axes)  # fmt: skip
 
 
-main()
+if __name__ == "__main__":
+    main()
