@@ -71,7 +71,7 @@ const struct fcgi_option fcgi_config_options[] = {
      "exact|fast", "fast: large JPEGs at a part of their size, nearly the same pixels"},
     {"rate-limit", INT, SPAWN, AT(rate_limit), "0", 0, 1000000, 0,
      "N", "nginx: requests per second and client address; 0: off"},
-    {"log", TEXT, SPAWN, AT(log), "stderr", 0, 0, 0,
+    {"log", TEXT, SPAWN | FCGI_FOR_CTL, AT(log), "stderr", 0, 0, 0,
      "FILE", "log file, or stderr"},
     {"log-level", CHOICE, SERVERS, AT(log_level), "info", 0, 0, 0,
      "error|warn|info|debug", "what is logged"},

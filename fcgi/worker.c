@@ -458,7 +458,8 @@ static int answer(struct fcgi_worker *worker)
 
     fcgi_follow_stage(worker, FCGI_STAGE_WRITE);
     fcgi_faults_at("write");
-    fcgi_follow_hung_up(worker, "before its answer was written");
+    if (job->err.code != FCGI_E_CANCELLED) /* else it is known, and when */
+        fcgi_follow_hung_up(worker, "before its answer was written");
     if (job->err.code)
         fcgi_response_error(response, &job->err, job->request.id);
     uint64_t now_ns = fcgi_scoreboard_now_ns();

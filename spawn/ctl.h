@@ -15,6 +15,9 @@ spawn_ctl_fn spawn_ctl_show_health, spawn_ctl_show_status;
 /* ctl_change.c: what shall be */
 spawn_ctl_fn spawn_ctl_change_reload, spawn_ctl_change_drain;
 
+/* ctl_why.c: what became of one request */
+spawn_ctl_fn spawn_ctl_why;
+
 /* top.c: the same, again and again. spawn_top_workers(): one row a worker, `most` of them; cpu:
  * [n_workers] shares of a core in percent, negative where not known, or NULL. */
 spawn_ctl_fn spawn_top_run;

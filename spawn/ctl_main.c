@@ -14,6 +14,7 @@ static const struct command {
      spawn_ctl_show_health},
     {"status", "[--json]", "what the service and each worker do", spawn_ctl_show_status},
     {"top", "[--once]", "the same, again and again", spawn_top_run},
+    {"why", "ID [--from LOG...]", "what became of one request, and why", spawn_ctl_why},
     {"reload", "", "replace all workers; exit 1 if the new ones cannot start",
      spawn_ctl_change_reload},
     {"drain", "", "stop after the last request; wait for it", spawn_ctl_change_drain},

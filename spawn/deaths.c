@@ -60,8 +60,9 @@ void spawn_deaths_record(struct spawn *s, int slot)
     if (worker->page->state != FCGI_WORKER_BUSY || worker->page->crash == FCGI_CRASH_RECORDED ||
         !fcgi_scoreboard_request(worker->page, &request) || !request.nginx_id[0])
         return;
-    fcgi_log(FCGI_LOG_ERROR, "death", "slot=%d worker_pid=%d request_id=%s nginx_id=%s count=%u",
-             slot, (int)worker->pid, request.request_id, request.nginx_id,
+    fcgi_log(FCGI_LOG_ERROR, "death",
+             "slot=%d gen=%d worker_pid=%d request_id=%s nginx_id=%s count=%u", slot,
+             worker->generation, (int)worker->pid, request.request_id, request.nginx_id,
              spawn_deaths_add(s->deaths, request.nginx_id));
 }
 

@@ -66,8 +66,8 @@ int spawn_json_next(const struct spawn_json *json, int element_or_key)
 
     if (!one)
         return SPAWN_JSON_NONE;
-    int end = value >= 0 ? token(json, value)->end : one->end;
-    for (int i = element_or_key + 1; i < json->n_tokens; i++)
+    int last = value >= 0 ? value : element_or_key, end = token(json, last)->end;
+    for (int i = last + 1; i < json->n_tokens; i++)
         if (token(json, i)->start >= end)
             return token(json, i)->parent == one->parent ? i : SPAWN_JSON_NONE;
     return SPAWN_JSON_NONE;

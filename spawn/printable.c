@@ -57,13 +57,20 @@ size_t spawn_printable_copy(const char *text, size_t n, char *out, size_t size)
     return length;
 }
 
-void spawn_printable_print(const char *text, size_t most, FILE *out)
+void spawn_printable_write(const char *text, size_t n, FILE *out)
 {
-    size_t n = strnlen(text, most), used;
+    size_t used;
     char one[20];
 
     for (size_t at = 0; at < n; at += used)
         fwrite(one, 1, escape(text + at, n - at, one, &used), out);
+}
+
+void spawn_printable_print(const char *text, size_t most, FILE *out)
+{
+    size_t n = strnlen(text, most);
+
+    spawn_printable_write(text, n, out);
     if (text[n])
         fputs("...", out);
 }

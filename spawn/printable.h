@@ -10,6 +10,8 @@
  * bytes that are not UTF-8 come as \xNN. At most `most` bytes of it are looked at; "..." tells. */
 void spawn_printable_print(const char *text, size_t most, FILE *out);
 
+void spawn_printable_write(const char *text, size_t n, FILE *out); /* n bytes, all of them */
+
 /* The same into out, cut at a whole character. Returns its length. */
 size_t spawn_printable_copy(const char *text, size_t n, char *out, size_t size);
 

@@ -212,20 +212,30 @@ static enum fcgi_end judge(const struct spawn_worker *worker, int status)
     return worker->state == SPAWN_LEAVING ? FCGI_END_DRAINED : FCGI_END_RECYCLED;
 }
 
+static const char *how_kind(int status)
+{
+    return WIFSIGNALED(status) ? "signal" : "exit";
+}
+
+static int how_code(int status)
+{
+    return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 static void report(const struct spawn_worker *worker, int slot, enum fcgi_end end, int status)
 {
     bool wanted = end == FCGI_END_DRAINED || end == FCGI_END_RECYCLED;
-    const char *kind = WIFSIGNALED(status) ? "signal" : "exit";
-    int code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 
     fcgi_log(wanted ? FCGI_LOG_INFO : FCGI_LOG_ERROR, "worker_end",
              "slot=%d gen=%d worker_pid=%d end=%s how=%s:%d was_ready=%d", slot, worker->generation,
-             (int)worker->pid, end_names[end], kind, code, worker->state != SPAWN_STARTING);
+             (int)worker->pid, end_names[end], how_kind(status), how_code(status),
+             worker->state != SPAWN_STARTING);
 }
 
 /* The request that ended with it: whoever asks what became of that one finds its last trace here.
  */
-static void report_request(const struct spawn_worker *worker, int slot, enum fcgi_end end)
+static void report_request(const struct spawn_worker *worker, int slot, enum fcgi_end end,
+                           int status)
 {
     const struct fcgi_board_worker *page = worker->page;
     struct fcgi_board_request request;
@@ -235,13 +245,14 @@ static void report_request(const struct spawn_worker *worker, int slot, enum fcg
     if (page->state != FCGI_WORKER_BUSY || !fcgi_scoreboard_request(page, &request))
         return;
     fcgi_scoreboard_layer(page, page->layer, layer_name);
-    fcgi_log(FCGI_LOG_ERROR, "lost",
-             "request_id=%s nginx_id=%s slot=%d gen=%d worker_pid=%d end=%s stage=%s layer=%d "
-             "layer_name=%s queue_ms=%llu ms=%lld",
-             request.request_id, request.nginx_id, slot, worker->generation, (int)worker->pid,
-             end_names[end], fcgi_scoreboard_stage_name((enum fcgi_stage)page->stage),
-             (int)page->layer, layer_name, (unsigned long long)page->queue_us / 1000,
-             (long long)age_ns / MS_NS);
+    fcgi_log(
+        FCGI_LOG_ERROR, "lost",
+        "request_id=%s nginx_id=%s slot=%d gen=%d worker_pid=%d end=%s how=%s:%d stage=%s layer=%d "
+        "layer_name=%s queue_ms=%llu ms=%lld",
+        request.request_id, request.nginx_id, slot, worker->generation, (int)worker->pid,
+        end_names[end], how_kind(status), how_code(status),
+        fcgi_scoreboard_stage_name((enum fcgi_stage)page->stage), (int)page->layer, layer_name,
+        (unsigned long long)page->queue_us / 1000, (long long)age_ns / MS_NS);
 }
 
 /* Sentence for people: why this worker never became ready. */
@@ -316,7 +327,7 @@ static void ended(struct spawn *s, int slot, int status)
     char why[SPAWN_TEXT_BYTES];
 
     report(worker, slot, end, status);
-    report_request(worker, slot, end);
+    report_request(worker, slot, end, status);
     explain(worker, end, status, why);
     atomic_fetch_add(&s->board->ends[end], 1);
     count_failures(worker, end);

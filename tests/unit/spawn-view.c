@@ -94,6 +94,7 @@ static void texts_are_decoded(void **state)
     assert_string_equal(text_of("{\"a\":{\"b\":1},\"c\":null}", "b"), "");
     assert_string_equal(text_of("{\"a\":[1,{\"x\":2}],\"c\":true}", "c"), "true");
     assert_string_equal(text_of("{\"a\":null}", "a"), "");
+    assert_string_equal(text_of("{\"a\":\"\",\"b\":[],\"c\":{},\"d\":\"x\"}", "d"), "x");
 }
 
 /* What jsmn lets through is not walked out of bounds. */

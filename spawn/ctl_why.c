@@ -1,0 +1,123 @@
+/* ctl_why.c: which logs are read for `why`, and what is printed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "spawn/ctl.h"
+#include "spawn/logread.h"
+#include "spawn/printable.h"
+#include "spawn/spawn.h"
+#include "spawn/why.h"
+
+static void look(void *ctx, const char *text, size_t n)
+{
+    spawn_why_look(ctx, text, n);
+}
+
+/* 0, or -1 after a sentence. */
+static int read_log(struct spawn_why *why, const char *path)
+{
+    char text[256];
+
+    if (!spawn_logread_file(path, look, why, text))
+        return 0;
+    fprintf(stderr, "resnet-ctl: why: %s\n", text);
+    return -1;
+}
+
+/* A log, and the one that logrotate put aside last. */
+static int read_default(struct spawn_why *why, const char *path)
+{
+    char rotated[SPAWN_PATH_BYTES];
+
+    snprintf(rotated, sizeof rotated, "%s.1", path);
+    if (!access(rotated, R_OK))
+        read_log(why, rotated);
+    return read_log(why, path);
+}
+
+static int read_defaults(struct spawn_why *why, const struct fcgi_config *config)
+{
+    const char *access_log = getenv("NGINX_ACCESS_LOG");
+    int failed = 0;
+
+    if (strcmp(config->log, "stderr"))
+        failed = read_default(why, config->log);
+    else
+        fputs("resnet-ctl: why: RESNET_LOG names no file, so the programs' own lines are looked "
+              "for in nginx's log alone; if systemd keeps them: journalctl -u resnet-fcgi -o cat | "
+              "resnet-ctl why ID --from - /var/log/nginx/access.log\n",
+              stderr);
+    return read_default(why, access_log && *access_log ? access_log : "/var/log/nginx/access.log") |
+           failed;
+}
+
+/* why ID [--from LOG...]...: everything behind --from is a log. */
+static int read_given(struct spawn_why *why, int argc, char **argv)
+{
+    int failed = 0;
+
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--from"))
+            failed |= read_log(why, argv[i]);
+    return failed;
+}
+
+static void print_request(const struct spawn_why *why, const struct spawn_why_request *request)
+{
+    int64_t arrival_ms = spawn_why_arrival_ms(request);
+    struct fcgi_buffer text = {0};
+    char date[16] = "";
+    time_t seconds = (time_t)(arrival_ms / 1000);
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm))
+        strftime(date, sizeof date, "%Y-%m-%d", &tm);
+    fcgi_buffer_format(&text, "%s", request->request_id);
+    if (*request->nginx_id && strcmp(request->nginx_id, request->request_id))
+        fcgi_buffer_format(&text, " (nginx's id %s)", request->nginx_id);
+    fcgi_buffer_format(&text, ", %s UTC", date);
+    spawn_why_words_print(&text, stdout);
+    fcgi_buffer_free(&text);
+    spawn_why_verdict(request, stdout);
+    putchar('\n');
+    spawn_why_story(why, request, stdout);
+}
+
+static int tell(struct spawn_why *why)
+{
+    static struct spawn_why_request request;
+    size_t at = 0;
+    int n = 0;
+
+    spawn_why_sort(why);
+    for (; spawn_why_next(why, &at, &request); n++) {
+        if (n > 0)
+            putchar('\n');
+        print_request(why, &request);
+    }
+    if (why->failed)
+        fputs("resnet-ctl: why: not enough memory: lines are missing\n", stderr);
+    return n;
+}
+
+int spawn_ctl_why(const struct fcgi_config *config, int argc, char **argv)
+{
+    struct spawn_why why = {0};
+
+    if (argc < 2 || !argv[1][0] || argv[1][0] == '-' ||
+        (argc > 2 && (argc == 3 || strcmp(argv[2], "--from"))))
+        return spawn_ctl_misused(argc, argv, "REQUEST_ID [--from LOG...]");
+    why.id = argv[1];
+    int failed = argc > 2 ? read_given(&why, argc, argv) : read_defaults(&why, config);
+    int n = tell(&why);
+    if (!n) {
+        fputs("resnet-ctl: why: no line about ", stderr);
+        spawn_printable_print(why.id, 128, stderr);
+        fprintf(stderr, " among %zu lines; --from LOG... says where to look\n", why.n_looked_at);
+    }
+    spawn_why_free(&why);
+    return n && !failed ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,90 @@
+"""why.py: what `resnet-ctl why` tells, with everything masked that is another one in each run."""
+
+import os
+import re
+import subprocess
+
+import draw
+import service
+import tap
+
+FIXTURES = os.path.join(service.TOP, "tests", "fixtures", "why")
+
+
+def tell(request_id, *logs, environment=None, stdin=None):
+    """The finished process."""
+    command = [service.program("resnet-ctl"), "why", request_id, *(["--from", *logs] if logs else [])]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60,
+                          check=False, input=stdin,
+                          env=service.clean_environment(**(environment or {})))  # fmt: skip
+
+
+def mask(text, without=(), layers=False):
+    """without: lines with one of these are left out, as they come only on a machine that is busy.
+    layers: their names are another one in each run."""
+    lines = [line for line in text.splitlines() if not any(word in line for word in without)]
+    text = "\n".join(lines) + "\n"
+    for pattern, name in (
+        (r"worker \d+\.\d+", "worker S.G"),  # a replacement has its predecessor's
+        (r"\d{4}-\d\d-\d\d UTC", "DATE"),
+        (r"\b[0-9a-f]{32}\b", "NGINX-ID"),
+        (r"\d\d:\d\d:\d\d\.\d{3} +[+-]\d+ ms", "TIME"),
+        (r", most of it [a-z ]+ \([\d.]+ m?s\)", ""),
+        (r"\d+(\.\d+)? m?s\b", "SPAN"),
+        (r"pid \d+", "pid N"),
+        (r"\d+ bytes", "N bytes"),
+        (r"\d+ of them in", "N of them in"),
+    ):
+        text = re.sub(pattern, name, text)
+    if layers:
+        text = re.sub(r"in infer, [\w.]+", "in infer, LAYER", text)
+    # who is stopped may be found so twice
+    return re.sub(r"((?:.*watchdog: starved.*\n)(?:.*watchdog: it makes.*\n))\1+", r"\1", text)
+
+
+def golden(name, done, without=(), layers=False):
+    """Compares what was told with tests/fixtures/why/NAME.txt; WHY_WRITE=1 writes that anew."""
+    path = os.path.join(FIXTURES, name + ".txt")
+    found = mask(done.stdout, without, layers)
+    if os.environ.get("WHY_WRITE"):
+        os.makedirs(FIXTURES, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(found)
+    with open(path, encoding="utf-8") as file:
+        expected = file.read()
+    tap.ok(done.returncode == 0 and found == expected, f"why: {name}",
+           f"exit code {done.returncode}, {done.stderr}\n--- expected\n{expected}--- found\n{found}"
+           f"--- unmasked\n{done.stdout}")  # fmt: skip
+
+
+# ---- of a running service ----------------------------------------------------------------------
+
+PICTURE = draw.jpeg()
+
+# A machine with much else to do starves workers now and then, which is then told.
+BUSY = ("watchdog: starved", "watchdog: it makes", "watchdog: slow")
+
+
+def post(running, request_id, body=PICTURE, **headers):
+    return running.post(body, {"X-Request-ID": request_id, **headers})
+
+
+def logs_of(running, request_id):
+    """The two logs, once nginx has written its line."""
+    service.until(lambda: any(x["request_id"] == request_id for x in running.access()), 60, "nginx's line")
+    return running.log, running.access_log
+
+
+def told(running, name, workers=None, without=BUSY, layers=False):
+    """The story of the request why-NAME is the golden one. workers: so many have to be idle first,
+    so that what ended has been seen."""
+    if workers:
+        running.until_idle(workers)
+    request_id = f"why-{name}"
+    golden(name, tell(request_id, *logs_of(running, request_id)), without, layers)
+
+
+def holds(running, request_id):
+    """The worker that has the request, once it is in the network."""
+    mine = lambda: [w for w in running.busy() if w["request_id"] == request_id and w["layer"]]  # noqa: E731
+    return service.until(mine, 60, f"a worker with {request_id}")[0]
