@@ -3,12 +3,15 @@
 """resnet-load counts what there is to count: as nginx's log does, as fast as wrk does, each failure
 in its row, and it never hangs."""
 
+import base64
 import collections
 import json
 import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -158,7 +161,8 @@ def each_in_its_row():
 
 def reset_while_sending():
     async def way(_, writer):
-        writer.transport.get_extra_info("socket").setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER
+        linger = struct.pack("ii", 1, 0)  # close() resets
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
 
     with standin.StandIn(way) as server:
@@ -233,8 +237,6 @@ def bodies():
         tap.equal((raw.path, raw.body == body, raw.headers["content-type"]),
                   ("/predict", True, "image/jpeg"), "the picture itself, to /predict")  # fmt: skip
         tap.ok(b'name="file"; filename="picture.jpg"' in form.body and body in form.body, "a form")
-        import base64
-
         image = json.loads(text.body)["image"]
         tap.ok(base64.b64decode(image, validate=True) == body, "base64 in JSON")
         tap.equal(raw.headers["x-key"], "secret", "a header of one's own")
@@ -355,7 +357,7 @@ def as_wrk_measures():
 def usage():
     for options, word in (([], "expected"), (["--wavs", "3"], "--waves"), (["--concurrency"], "a value"),
                           (["-n", "0", "u", "p"], "--requests"), (["ftp://x/", PICTURE], "expected a URL"),
-                          (["u", "/nowhere.jpg"], "/nowhere")):  # fmt: skip
+                          (["--html", "x", "u", "p"], "--compare"), (["u", "/nowhere.jpg"], "/nowhere")):  # fmt: skip
         done = subprocess.run([LOAD, "--no-probe", *options], capture_output=True, text=True, check=False)
         lines = done.stderr.splitlines()
         tap.ok(done.returncode == 64 and len(lines) == 1 and word in lines[0], f"{options}: 64", done)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/load/compare.h"
 #include "tests/load/options.h"
 #include "tests/load/waves.h"
 
@@ -26,7 +27,7 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         t_options_quit(T_EXIT_FAILED, "libcurl cannot be started");
-    int status = t_waves_run(&options, &stop);
+    int status = options.compare ? t_compare_run(&options, &stop) : t_waves_run(&options, &stop);
     curl_global_cleanup();
     if (fflush(stdout) != 0)
         t_options_quit(T_EXIT_FAILED, "the report could not be written: %s", strerror(errno));

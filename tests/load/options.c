@@ -16,6 +16,7 @@ enum { MAX_WAVES = 10000, MAX_REQUESTS = 100000000, MAX_GUESS = 3 };
 
 static const char usage[] =
     "usage: resnet-load [options] URL IMAGE|DIRECTORY...\n"
+    "       resnet-load [options] --compare OLD_URL NEW_URL DIRECTORY...\n"
     "\n"
     "Sends pictures to a classification service and tells what became of each request.\n"
     "A URL without a path means /predict.\n"
@@ -23,24 +24,27 @@ static const char usage[] =
     "  -w, --waves N         how often (2)\n"
     "  -n, --requests N      in each wave (50)\n"
     "  -d, --duration TIME   a wave lasts so long instead\n"
-    "  -c, --concurrency N   requests at once (4; with --rate at most, 1024)\n"
+    "  -c, --concurrency N   requests at once (4; with --rate at most, 1024; with --compare 1)\n"
     "  -r, --rate N          so many a second, whether or not answers come: an open loop, whose\n"
     "                        latencies count from when a request should have been sent\n"
     "      --pause TIME      between waves (0)\n"
     "      --warm-up N       requests before, which count for nothing (0)\n"
     "      --keep-alive      keep connections; without, each request has its own\n"
     "      --timeout TIME    for each request (130s)\n"
-    "      --send raw|form|json   the picture as body, in a form's field, or base64 in JSON (raw)\n"
+    "      --send raw|form|json   the picture as body, in a form's field, or base64 in JSON\n"
+    "                        (raw; with --compare form)\n"
     "      --field NAME      the form's field (file) or JSON's member (image)\n"
     "  -H, --header LINE     one more header, \"Name: value\"; may be repeated\n"
     "  -k, --insecure        do not verify certificates\n"
     "      --no-probe        do not look first whether anything listens\n"
+    "      --compare         what would change if one moved from OLD_URL to NEW_URL\n"
+    "      --html FILE       the comparison as a page too\n"
     "      --json            the report for programs; progress goes to stderr\n"
     "  -q, --quiet           no progress\n"
     "  -h, --help   -V, --version\n"
     "\n"
-    "Times are 90s, 2m, 500ms or seconds. Exit status: 0 all went well,\n"
-    "1 something failed, 64 wrong usage, 75 nothing listens.\n";
+    "Times are 90s, 2m, 500ms or seconds. Exit status: 0 all went well (and all agreed),\n"
+    "1 something failed or differs, 64 wrong usage, 75 nothing listens.\n";
 
 enum {
     OPT_PAUSE = 256,
@@ -50,6 +54,8 @@ enum {
     OPT_SEND,
     OPT_FIELD,
     OPT_NO_PROBE,
+    OPT_COMPARE,
+    OPT_HTML,
     OPT_JSON
 };
 
@@ -68,6 +74,8 @@ static const struct option options[] = {
     {"header", required_argument, NULL, 'H'},
     {"insecure", no_argument, NULL, 'k'},
     {"no-probe", no_argument, NULL, OPT_NO_PROBE},
+    {"compare", no_argument, NULL, OPT_COMPARE},
+    {"html", required_argument, NULL, OPT_HTML},
     {"json", no_argument, NULL, OPT_JSON},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
@@ -198,7 +206,7 @@ static void set_amount(struct t_options *o, int option)
     }
 }
 
-static void set_manner(struct t_options *o, int option)
+static void set_manner(struct t_options *o, int option, int *send_given)
 {
     switch (option) {
     case OPT_KEEP_ALIVE:
@@ -206,6 +214,7 @@ static void set_manner(struct t_options *o, int option)
         break;
     case OPT_SEND:
         o->send = send_as(optarg);
+        *send_given = 1;
         break;
     case OPT_FIELD:
         o->field = optarg;
@@ -221,6 +230,12 @@ static void set_manner(struct t_options *o, int option)
     case OPT_NO_PROBE:
         o->probe = 0;
         break;
+    case OPT_COMPARE:
+        o->compare = 1;
+        break;
+    case OPT_HTML:
+        o->html = optarg;
+        break;
     case OPT_JSON:
         o->json = 1;
         break;
@@ -233,21 +248,27 @@ static void set_manner(struct t_options *o, int option)
 }
 
 /* What is not said, and what does not go together. */
-static void complete(struct t_options *o)
+static void complete(struct t_options *o, int send_given)
 {
     if (o->concurrency == 0)
-        o->concurrency = o->rate > 0 ? DEFAULT_OPEN : DEFAULT_CONCURRENCY;
+        o->concurrency = o->compare ? 1 : o->rate > 0 ? DEFAULT_OPEN : DEFAULT_CONCURRENCY;
+    if (!send_given)
+        o->send = o->compare ? T_SEND_FORM : T_SEND_RAW;
     if (o->field == NULL)
         o->field = o->send == T_SEND_JSON ? "image" : "file";
     if (o->field[strcspn(o->field, "\"\\\r\n")] != '\0')
         t_options_quit(T_EXIT_USAGE, "--field: expected a name without quotes, found \"%s\"",
                        o->field);
+    if (o->html != NULL && !o->compare)
+        t_options_quit(T_EXIT_USAGE, "--html: only a comparison (--compare) makes a page");
+    if (o->compare && (o->rate > 0 || o->duration_ms > 0))
+        t_options_quit(T_EXIT_USAGE, "--compare sends each picture once: no --rate, no --duration");
 }
 
 struct t_options t_options_read(int argc, char **argv)
 {
     struct t_options o = {.waves = 2, .requests = 50, .timeout_ms = DEFAULT_TIMEOUT_MS, .probe = 1};
-    int option;
+    int send_given = 0, option;
 
     opterr = 0;
     for (;;) {
@@ -264,13 +285,16 @@ struct t_options t_options_read(int argc, char **argv)
         if (option == '?')
             unknown(given);
         set_amount(&o, option);
-        set_manner(&o, option);
+        set_manner(&o, option, &send_given);
     }
-    complete(&o);
-    if (argc - optind < 2)
-        t_options_quit(T_EXIT_USAGE, "expected URL IMAGE...; see --help");
-    o.url = argv[optind];
-    o.path = argv + optind + 1;
-    o.n_paths = argc - optind - 1;
+    complete(&o, send_given);
+    int urls = o.compare ? 2 : 1;
+    if (argc - optind <= urls)
+        t_options_quit(T_EXIT_USAGE, "expected %s; see --help",
+                       o.compare ? "--compare OLD_URL NEW_URL DIRECTORY" : "URL IMAGE...");
+    for (int i = 0; i < urls; i++)
+        o.url[i] = argv[optind + i];
+    o.path = argv + optind + urls;
+    o.n_paths = argc - optind - urls;
     return o;
 }

@@ -11,16 +11,16 @@ enum { T_EXIT_FAILED = 1, T_EXIT_USAGE = 64, T_EXIT_TRY_LATER = 75 };
 enum t_send { T_SEND_RAW, T_SEND_FORM, T_SEND_JSON };
 
 struct t_options {
-    int json, quiet, probe, keep_alive, insecure;
+    int compare, json, quiet, probe, keep_alive, insecure;
     int waves, requests, concurrency, warm_up; /* requests: of each wave, where no duration is */
     double rate;                               /* a second, open loop; 0: closed */
     int64_t duration_ms, pause_ms, timeout_ms; /* duration_ms: of each wave; 0: counted requests */
     enum t_send send;
-    const char *field;
+    const char *field, *html;
     const char *header[T_MAX_HEADERS];
     int n_headers;
-    const char *url;
-    char **path; /* pictures and directories */
+    const char *url[2]; /* one, or the old and the new */
+    char **path;        /* pictures and directories */
     int n_paths;
 };
 

@@ -63,14 +63,9 @@ static int breakdown_row(const struct t_tally *tally, int first)
 
 static void latencies(const struct t_tally *tally)
 {
-    static const struct {
-        const char *name;
-        double share;
-    } rows[] = {{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"max", 1}};
-
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        t_report_line(stdout, "  %s %26.1f ms", rows[i].name,
-                      t_tally_percentile(tally, rows[i].share));
+    for (int i = 0; i < T_SHARES; i++)
+        t_report_line(stdout, "  %s %26.1f ms", t_tally_shares[i].name,
+                      t_tally_percentile(tally, t_tally_shares[i].share));
 }
 
 static void failures(const struct t_tally *tally)

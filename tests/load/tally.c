@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct t_share t_tally_shares[T_SHARES] = {
+    {"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"max", 1}};
+
 /* Room for one more element after n. Returns the array, or NULL with the old one still there. */
 static void *grow(void *array, size_t n, size_t *size, size_t element)
 {

@@ -46,6 +46,14 @@ void t_tally_free(struct t_tally *tally);
  * 0 where nothing succeeded. */
 double t_tally_percentile(const struct t_tally *tally, double share);
 
+/* What reports show: p50, p90, p95, p99, max. */
+struct t_share {
+    const char *name;
+    double share;
+};
+enum { T_SHARES = 5 };
+extern const struct t_share t_tally_shares[T_SHARES];
+
 double t_tally_per_second(const struct t_tally *tally);
 double t_tally_success_percent(const struct t_tally *tally);
 

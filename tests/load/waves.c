@@ -190,7 +190,7 @@ int t_waves_run(const struct t_options *options, const volatile sig_atomic_t *st
     unsigned seed;
     char text[256];
 
-    t_engine_target(&target, options->url);
+    t_engine_target(&target, options->url[0]);
     if (options->probe && t_engine_probe(options, &target, text) != 0)
         t_options_quit(T_EXIT_TRY_LATER, "nothing listens at %s (%s)", target.shown, text);
     w.options = w.load.options = options;
