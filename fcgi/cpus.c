@@ -20,17 +20,28 @@ struct group {
     int v2;
 };
 
-int fcgi_cpus_affinity(void)
+/* Whose group is looked for. */
+struct whom {
+    const char *root;
+    pid_t pid; /* 0: the caller */
+};
+
+int fcgi_cpus_affinity_of(pid_t pid)
 {
     enum { MOST_CPUS = 8192 };
     cpu_set_t *set = CPU_ALLOC(MOST_CPUS);
     size_t size = CPU_ALLOC_SIZE(MOST_CPUS);
     int n = 0;
 
-    if (set && !sched_getaffinity(0, size, set))
+    if (set && !sched_getaffinity(pid, size, set))
         n = CPU_COUNT_S(size, set);
     CPU_FREE(set);
     return n > 0 ? n : 1;
+}
+
+int fcgi_cpus_affinity(void)
+{
+    return fcgi_cpus_affinity_of(0);
 }
 
 /* ---- where the group is --------------------------------------------------------------------- */
@@ -49,19 +60,21 @@ static int in_list(const char *list, const char *name)
     return 0;
 }
 
-static FILE *open_under(const char *root, const char *path)
+static FILE *open_proc(const struct whom *whom, const char *name)
 {
-    char full[PATH_MAX];
+    char full[PATH_MAX], pid[16] = "self";
 
-    if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full)
+    if (whom->pid)
+        snprintf(pid, sizeof pid, "%d", (int)whom->pid);
+    if (snprintf(full, sizeof full, "%s/proc/%s/%s", whom->root, pid, name) >= (int)sizeof full)
         return NULL;
     return fopen(full, "re");
 }
 
 /* "4:cpu,cpuacct:/docker/1", "0::/user.slice" -> path of the v1 controller or, else, of v2. */
-static int find_path(const char *root, const char *controller, char path[PATH_MAX], int v2)
+static int find_path(const struct whom *whom, const char *controller, char path[PATH_MAX], int v2)
 {
-    FILE *file = open_under(root, "/proc/self/cgroup");
+    FILE *file = open_proc(whom, "cgroup");
     char line[PATH_MAX + 256];
     int found = 0;
 
@@ -82,10 +95,10 @@ static int find_path(const char *root, const char *controller, char path[PATH_MA
 }
 
 /* "36 25 0:30 /root /mount/point rw - cgroup2 cgroup2 rw,super options" */
-static int find_mount(const char *root, const char *controller, int v2, char from[PATH_MAX],
+static int find_mount(const struct whom *whom, const char *controller, int v2, char from[PATH_MAX],
                       char mount[PATH_MAX])
 {
-    FILE *file = open_under(root, "/proc/self/mountinfo");
+    FILE *file = open_proc(whom, "mountinfo");
     char line[3 * PATH_MAX], type[32], options[1024];
     int found = 0;
 
@@ -104,13 +117,13 @@ static int find_mount(const char *root, const char *controller, int v2, char fro
 
 /* In a container the path may be told from the host's root and the mount begin further down: then
  * the common beginning goes away; a path outside the mount means its top. */
-static int locate(const char *root, const char *controller, int v2, struct group *group)
+static int locate(const struct whom *whom, const char *controller, int v2, struct group *group)
 {
     char path[PATH_MAX], from[PATH_MAX], mount[PATH_MAX];
     const char *below = path;
     size_t from_n;
 
-    if (!find_path(root, controller, path, v2) || !find_mount(root, controller, v2, from, mount))
+    if (!find_path(whom, controller, path, v2) || !find_mount(whom, controller, v2, from, mount))
         return 0;
     from_n = strcmp(from, "/") ? strlen(from) : 0;
     if (!strncmp(path, from, from_n) && (!path[from_n] || path[from_n] == '/'))
@@ -120,14 +133,16 @@ static int locate(const char *root, const char *controller, int v2, struct group
     if (!strcmp(below, "/") || strstr(below, ".."))
         below = "";
     group->v2 = v2;
-    group->mount_n = strlen(root) + strlen(mount);
-    return snprintf(group->dir, sizeof group->dir, "%s%s%s", root, mount, below) <
+    group->mount_n = strlen(whom->root) + strlen(mount);
+    return snprintf(group->dir, sizeof group->dir, "%s%s%s", whom->root, mount, below) <
            (int)sizeof group->dir;
 }
 
-static int find_group(const char *root, const char *controller, struct group *group)
+static int find_group(const char *root, pid_t pid, const char *controller, struct group *group)
 {
-    return locate(root, controller, 0, group) || locate(root, controller, 1, group);
+    const struct whom whom = {root, pid};
+
+    return locate(&whom, controller, 0, group) || locate(&whom, controller, 1, group);
 }
 
 /* One step towards the mount point; 0 when there. */
@@ -178,12 +193,12 @@ static int group_quota(const struct group *group)
     return (int)(quota / period + (quota % period != 0));
 }
 
-int fcgi_cpus_quota(const char *root)
+int fcgi_cpus_quota_of(const char *root, pid_t pid)
 {
     struct group group;
     int least = 0;
 
-    if (!find_group(root, "cpu", &group))
+    if (!find_group(root, pid, "cpu", &group))
         return 0;
     do {
         int quota = group_quota(&group);
@@ -193,13 +208,13 @@ int fcgi_cpus_quota(const char *root)
     return least;
 }
 
-int fcgi_cpus_throttle_open(const char *root)
+int fcgi_cpus_throttle_open_of(const char *root, pid_t pid)
 {
     struct group group;
     char path[PATH_MAX + 64];
     int least = 0;
 
-    if (!find_group(root, "cpu", &group))
+    if (!find_group(root, pid, "cpu", &group))
         return -1;
     snprintf(path, sizeof path, "%s/cpu.stat", group.dir);
     do {
@@ -210,6 +225,11 @@ int fcgi_cpus_throttle_open(const char *root)
         snprintf(path, sizeof path, "%s/cpu.stat", group.dir);
     } while (go_up(&group));
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int fcgi_cpus_throttle_open(const char *root)
+{
+    return fcgi_cpus_throttle_open_of(root, 0);
 }
 
 /* v1 says throttled_time, in nanoseconds. */
@@ -229,6 +249,11 @@ int64_t fcgi_cpus_throttled_us(int fd)
     return -1;
 }
 
+int fcgi_cpus_quota(const char *root)
+{
+    return fcgi_cpus_quota_of(root, 0);
+}
+
 int fcgi_cpus_usable(const char *root)
 {
     int cpus = fcgi_cpus_affinity(), quota = fcgi_cpus_quota(root);
@@ -236,13 +261,13 @@ int fcgi_cpus_usable(const char *root)
     return quota && quota < cpus ? quota : cpus;
 }
 
-int64_t fcgi_cpus_memory_limit(const char *root)
+int64_t fcgi_cpus_memory_limit_of(const char *root, pid_t pid)
 {
     struct group group;
     char text[64];
     int64_t least = 0;
 
-    if (!find_group(root, "memory", &group))
+    if (!find_group(root, pid, "memory", &group))
         return 0;
     do {
         if (!read_line(&group, group.v2 ? "memory.max" : "memory.limit_in_bytes", text))
@@ -253,6 +278,11 @@ int64_t fcgi_cpus_memory_limit(const char *root)
             least = limit;
     } while (go_up(&group));
     return least;
+}
+
+int64_t fcgi_cpus_memory_limit(const char *root)
+{
+    return fcgi_cpus_memory_limit_of(root, 0);
 }
 
 /* ---- what follows from them ----------------------------------------------------------------- */

@@ -17,6 +17,8 @@ spawn_ctl_fn spawn_ctl_change_reload, spawn_ctl_change_drain;
 
 /* ctl_why.c: what became of one request */
 spawn_ctl_fn spawn_ctl_why;
+/* doctor.c: what is wrong */
+spawn_ctl_fn spawn_doctor_run;
 
 /* top.c: the same, again and again. spawn_top_workers(): one row a worker, `most` of them; cpu:
  * [n_workers] shares of a core in percent, negative where not known, or NULL. */

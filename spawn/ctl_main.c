@@ -15,6 +15,8 @@ static const struct command {
     {"status", "[--json]", "what the service and each worker do", spawn_ctl_show_status},
     {"top", "[--once]", "the same, again and again", spawn_top_run},
     {"why", "ID [--from LOG...]", "what became of one request, and why", spawn_ctl_why},
+    {"doctor", "[--json] ...", "what is set up wrong, and what to do; changes nothing",
+     spawn_doctor_run},
     {"reload", "", "replace all workers; exit 1 if the new ones cannot start",
      spawn_ctl_change_reload},
     {"drain", "", "stop after the last request; wait for it", spawn_ctl_change_drain},
