@@ -57,7 +57,7 @@ comparisons = $(subst $(comma), ,$(or $(ONLY),forward speed cold harm))
 compare:
 	@tests/deps.sh build demo bench
 	@tests/deps.sh compare || echo 'going on without what is missing'
-	@$(again) all bench-programs
+	@$(again) all
 	$(if $(filter forward,$(comparisons)),@$(measure) python3 tests/baseline/compare.py \
 	    --seconds $(or $(SECONDS),2) --rounds $(or $(ROUNDS),3) \
 	    $(if $(WEIGHTS),--weights $(abspath $(WEIGHTS))) \

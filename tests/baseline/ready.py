@@ -1,6 +1,7 @@
 """ready.py: what all opponents need before the first of them runs: one network in everybody's
 format, and npm's packages, in BUILD/baseline."""
 
+import contextlib
 import glob
 import os
 import shutil
@@ -31,19 +32,35 @@ def place(name):
     return os.path.join(PLACE, name)
 
 
+def made(stamp, sources, make):
+    """Calls make(), unless what it makes is there and of these very files."""
+    said = "\n".join(f"{path} {os.stat(path).st_mtime_ns}" for path in sources)
+    with contextlib.suppress(FileNotFoundError), open(place(stamp), encoding="utf-8") as file:
+        if file.read() == said:
+            return
+    make()
+    with open(place(stamp), "w", encoding="utf-8") as file:
+        file.write(said)
+
+
 def export(weights):
-    """resnet50.pth, .onnx, input.npy by PyTorch. False when there is none: then a model of random
+    """resnet50.pth, .onnx, .rnm, input.npy. False when there is no PyTorch: then a model of random
     weights, of which nobody else has a copy."""
     os.makedirs(PLACE, exist_ok=True)
     pack = os.path.join(BUILD, "bin", "resnet-pack")
     both = ["--precision", "fp32,int8", "-o", place("resnet50.rnm")]
+    exporter = os.path.join(HERE, "export.py")
+
+    def make():
+        run([PYTHON, exporter, PLACE, *([weights] if weights else [])])
+        run([pack, "pack", place("resnet50.pth"), *both])
+
     try:
-        run([PYTHON, os.path.join(HERE, "export.py"), PLACE, *([weights] if weights else [])])
+        made("exported", [exporter, pack, *([weights] if weights else [])], make)
     except RuntimeError as error:
         run([pack, "random", "--seed", "1", *both])
         print(f"SKIP every peer: no network could be exported for them: {error}", flush=True)
         return False
-    run([pack, "pack", place("resnet50.pth"), *both])
     return True
 
 
@@ -54,7 +71,9 @@ def photographs(directory):
 
 
 def quantize(directory):
-    run([PYTHON, os.path.join(HERE, "quantize.py"), PLACE, place("resnet50.pth"), *photographs(directory)])
+    quantizer, paths = os.path.join(HERE, "quantize.py"), photographs(directory)
+    made("quantized", [quantizer, place("resnet50.pth"), *paths],
+         lambda: run([PYTHON, quantizer, PLACE, place("resnet50.pth"), *paths]))  # fmt: skip
 
 
 def install_from_npm():
