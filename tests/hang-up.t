@@ -40,7 +40,7 @@ def stops_at_the_next_layer():
     with Service(workers=1, faults="sleep=600@*") as service:
         for _ in range(3):
             connection = begin(service, web.compose("POST", "/predict", PICTURE))
-            until(lambda: service.busy() and (service.busy()[0]["layer"] or 0) > 2, 60, "layer 2")
+            until(lambda: any((worker["layer"] or 0) > 2 for worker in service.busy()), 60, "layer 2")
             connection.close()
             layers = [worker["layer"] for worker in service.busy()]
             while busy := service.busy():

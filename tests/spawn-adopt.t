@@ -63,7 +63,7 @@ def listen_fds():
         start_activated(s, listening)
         s.until()
         first = ask(path, "/sleep/3")
-        wait_for(lambda: s.status()["workers"][0]["state"] == "busy", "a busy worker")
+        wait_for(lambda: s.state() == "busy", "a busy worker")
         queued = ask(path)
         s.signal(signal.SIGTERM)
         tap.equal(receive(first)[0], 200, "LISTEN_FDS: TERM finishes the present request")

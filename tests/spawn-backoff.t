@@ -51,8 +51,7 @@ def start_timeout():
 def killed_before_readiness():
     with Supervisor(workers=1, mode="slow 4") as s:
         for _ in range(3):
-            status = wait_for(lambda: s.try_status(), "/status")
-            pid = status["workers"][0]["pid"]
+            pid = wait_for(lambda: starting(s), "a worker that starts")
             os.kill(pid, signal.SIGKILL)
             wait_for(lambda: started_after(s, pid), "another worker")
         s.until()

@@ -77,7 +77,7 @@ def stuck_and_deaf():
         pid = s.pids()[0]
         start = time.monotonic()
         got = ask(s, "/tick/30")
-        wait_for(lambda: s.status()["workers"][0]["state"] == "busy", "a busy worker")
+        wait_for(lambda: s.state() == "busy", "a busy worker")
         os.kill(pid, signal.SIGSTOP)
         line_of(s, "starved")
         tap.ok(runs(pid), "a stopped worker is starved, and kept")
@@ -97,7 +97,7 @@ def stopped_goes_on():
         s.until()
         pid = s.pids()[0]
         got = ask(s, "/tick/6")
-        wait_for(lambda: s.status()["workers"][0]["state"] == "busy", "a busy worker")
+        wait_for(lambda: s.state() == "busy", "a busy worker")
         os.kill(pid, signal.SIGSTOP)
         line_of(s, "starved")
         os.kill(pid, signal.SIGCONT)
@@ -136,11 +136,11 @@ def others_doing_is_no_death():
         for sig, end in ((signal.SIGKILL, "killed"), (signal.SIGTERM, "recycled")):
             pid = wait_for(lambda: s.pids().get(0), "a worker")
             got = ask(s, "/sleep/2")
-            wait_for(lambda: s.status()["workers"][0]["state"] == "busy", "a busy worker")
+            wait_for(lambda: s.state() == "busy", "a busy worker")
             os.kill(pid, sig)
             wait_for(lambda g=got: g, "the end of the connection")
             wait_for(lambda e=end: s.status()["ends"][e] == 1, end)
-        wait_for(lambda: s.status()["workers"][0]["state"] == "idle", "an idle worker")
+        wait_for(lambda: s.state() == "idle", "an idle worker")
         os.kill(s.pids()[0], signal.SIGSEGV)
         wait_for(lambda: s.status()["ends"]["crashed"] == 1, "a crash of an idle worker")
         tap.equal(s.logged("death"), [], "killed, asked to leave, or crashed while idle: no death")
@@ -150,7 +150,7 @@ def stuck_while_leaving():
     with Supervisor(workers=1, environment=SMALL) as s:
         s.until()
         got = ask(s, "/burn/60")
-        wait_for(lambda: s.status()["workers"][0]["state"] == "busy", "a busy worker")
+        wait_for(lambda: s.state() == "busy", "a busy worker")
         tap.equal(s.run("resnet-ctl", "reload").returncode, 0, "a reload beside a looping worker")
         wait_for(lambda: got, "the end of the connection")
         tap.ok("end=stuck" in line_of(s, "worker_end"), "which is watched while it leaves, too")

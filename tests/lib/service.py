@@ -47,16 +47,17 @@ def small_model():
     return model("1/8")
 
 
-def model(width):
+def model(width, precision="fp32"):
     """A ResNet-50 with a part of the channels, "1/2"; made once for a build directory."""
     name = {"1/8": "eighth", "1/4": "quarter", "1/2": "half", "1": "whole"}[width]
+    name += "" if precision == "fp32" else "-" + precision
     path = os.path.join(BUILD, "models", name + ".rnm")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pack = program("resnet-pack")
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
-            command = [pack, "random", "--seed", "1", "--width", width, "-o", path]
+            command = [pack, "random", "--seed", "1", "--width", width, "--precision", precision, "-o", path]
             subprocess.run(command, check=True, env=clean_environment(), timeout=120)
     return path
 

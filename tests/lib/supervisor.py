@@ -179,6 +179,11 @@ class Supervisor:
             lambda: (status := self.try_status()) and status["state"] == state and status, state
         )
 
+    def state(self, slot=0):
+        """What that worker does; None when there is none at this moment."""
+        workers = self.status()["workers"]
+        return next((worker["state"] for worker in workers if worker["slot"] == slot), None)
+
     def pids(self):
         return {worker["slot"]: worker["pid"] for worker in self.status()["workers"]}
 
