@@ -31,7 +31,7 @@ RUN make -s -j"$(nproc)" install COMMIT="$COMMIT" CFLAGS=-O2 LDFLAGS=-s PREFIX=/
 FROM ${BASE_IMAGE} AS runtime
 RUN apt-get -qq update \
     && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
-        libfcgi0ldbl libisal2 libjpeg62-turbo libnettle8 libpng16-16 libwebp7 libwebpdemux2 libzip4 \
+        libfcgi0ldbl libisal2 libjpeg62-turbo libnettle8 libpng16-16 libseccomp2 libwebp7 libwebpdemux2 libzip4 \
         >/dev/null \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log \
     && groupadd --gid 10001 resnet-fcgi \

@@ -29,6 +29,7 @@ struct fcgi_config {
     int exif; /* FCGI_AUTO: the recipe's; else enum wt_exif */
     int decode_fast;
     int rate_limit;
+    int sandbox;   /* enum fcgi_sandbox_wish */
     int log_level; /* enum fcgi_log_level */
     int log_json;
 

@@ -79,6 +79,8 @@ const struct fcgi_option fcgi_config_options[] = {
      "logfmt|json", "how a line is written"},
     {"slowlog", DURATION, WORKER, AT(slowlog_ms), "0", 0, MS_MAX, 0,
      "TIME", "a line with stages and layers for slower requests; 0: off"},
+    {"sandbox", CHOICE, SERVERS, AT(sandbox), "on", 0, 0, 0,
+     "on|off|require", "give up what no request needs; require: or do not start"},
     {"slot", INT, STARTED, AT(slot), "-1", -1, 511, 0, 0, 0},
     {"generation", INT, STARTED, AT(generation), "0", 0, INT32_MAX, 0, 0, 0},
     {"ready-fd", INT, STARTED, AT(ready_fd), "-1", -1, FD_MAX, 0, 0, 0},

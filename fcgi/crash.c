@@ -64,12 +64,16 @@ static void wait_for_record(void)
 static void report(int number, siginfo_t *info, void *context)
 {
     enum { FRAMES = 64 };
-    int asked = ask_for_record(info);
     const struct fcgi_board_worker *board = watched_board;
+    int asked = board && ask_for_record(info);
     struct fcgi_board_request request;
     void *frame[FRAMES];
 
     (void)context;
+    if (!board) {
+        raise(number);
+        return;
+    }
     if (!fcgi_scoreboard_request(board, &request))
         memset(&request, 0, sizeof request);
     fcgi_log(FCGI_LOG_ERROR, "crashed",
@@ -104,6 +108,5 @@ void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
 
 void fcgi_crash_unwatch(void)
 {
-    for (int i = 0; i < N_SIGNALS; i++)
-        signal(signals[i].number, SIG_DFL);
+    watched_board = NULL;
 }

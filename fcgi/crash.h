@@ -12,7 +12,7 @@
 void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
                       const struct fcgi_deaths *deaths);
 
-/* Back to the signals' default actions. */
+/* No more words; the signals do what they do by default. */
 void fcgi_crash_unwatch(void);
 
 #endif

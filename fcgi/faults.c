@@ -12,17 +12,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fcgi/attack.h"
 #include "fcgi/log.h"
 
 enum { MAX_FAULTS = 16, MAX_TEXT = 64, EVERY_LAYER = -2, NO_LAYER = -1 };
 
-enum kind { SLEEP, LOOP, SEGV, ABRT, FAIL, N_KINDS };
-static const char *const kinds[N_KINDS] = {"sleep", "loop", "segv", "abrt", "fail"};
+enum kind { SLEEP, LOOP, SEGV, ABRT, FAIL, ATTACK, N_KINDS };
+static const char *const kinds[N_KINDS] = {"sleep", "loop", "segv", "abrt", "fail", "attack"};
 static const char *const places[] = {"load", "selftest", "read", "decode", "resize", "write", "*"};
 
 struct fault {
     enum kind kind;
     int64_t ms;
+    char attack[MAX_TEXT]; /* its name */
     char place[MAX_TEXT], needle[MAX_TEXT];
     int layer;
     int64_t count; /* -1: without end */
@@ -67,6 +69,10 @@ static int parse_kind(struct fault *fault, char *text)
     fault->kind = (enum kind)kind;
     if (kind == SLEEP)
         return fcgi_request_number(text, strlen(text), 86400000, &fault->ms);
+    if (kind == ATTACK && fcgi_attack_is_known(text)) {
+        snprintf(fault->attack, sizeof fault->attack, "%s", text);
+        return 0;
+    }
     return kind == N_KINDS || separator ? -1 : 0;
 }
 
@@ -208,6 +214,9 @@ static void harm(const struct fault *fault)
     case LOOP:
         for (volatile unsigned turns = 0;; turns++)
             continue;
+    case ATTACK:
+        fcgi_attack(fault->attack, faults.request ? faults.request->id : "");
+        break;
     case SEGV: {
         volatile char *nowhere = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         *nowhere = 0;

@@ -1,7 +1,7 @@
 # blas_env.c is named by every program that links BLAS: see there.
 archives += libfcgi-app.a
 libfcgi-app.a_src := $(filter-out %_main.c fcgi/blas_env.c \
-    $(if $(FAULTS),,fcgi/faults.c),$(wildcard fcgi/*.c))
+    $(if $(FAULTS),,fcgi/faults.c fcgi/attack.c),$(wildcard fcgi/*.c))
 # As in kernels/: instructions that not every CPU has stay in their folder.
 ifneq ($(filter x86_64%,$(ARCH)),)
 libfcgi-app.a_src += $(wildcard fcgi/avx2/*.c)
@@ -10,7 +10,7 @@ flags_fcgi/avx2 := -mavx2
 # Its loops are short and plain.
 cflags_fcgi/resample.c := -O3
 cflags_fcgi/jpeg_fast.c := -O3
-fcgi_ldlibs := -lfcgi -ljpeg -lpng -lwebpdemux -lwebp
+fcgi_ldlibs := -lfcgi -ljpeg -lpng -lwebpdemux -lwebp -lseccomp
 
 programs += resnet-fcgi resnet-classify
 resnet-fcgi_src        := fcgi/worker_main.c fcgi/blas_env.c

@@ -33,6 +33,12 @@ static const char *const cancel_names[FCGI_N_CANCELS] = {
 #undef X
 };
 
+static const char *const sandbox_names[FCGI_N_SANDBOXES] = {
+#define X(name, text) text,
+    FCGI_SANDBOXES(X)
+#undef X
+};
+
 static const char *const verdict_names[FCGI_N_VERDICTS] = {
 #define X(name, text) text,
     FCGI_VERDICTS(X)
@@ -332,6 +338,11 @@ const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason)
 const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict)
 {
     return (unsigned)verdict < FCGI_N_VERDICTS ? verdict_names[verdict] : "?";
+}
+
+const char *fcgi_scoreboard_sandbox_name(enum fcgi_sandbox_state state)
+{
+    return (unsigned)state < FCGI_N_SANDBOXES ? sandbox_names[state] : "?";
 }
 
 const char *fcgi_scoreboard_how_ended(enum fcgi_end end)

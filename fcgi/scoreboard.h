@@ -75,6 +75,18 @@ enum fcgi_precision {
         FCGI_N_PRECISIONS
 };
 
+/* Whether a process is in the sandbox (sandbox.h). */
+#define FCGI_SANDBOXES(X)                                                                          \
+    X(OFF, "off") /* nobody wanted it */                                                           \
+    X(ON, "on")                                                                                    \
+    X(MISSING, "missing") /* the kernel does not give it */
+enum fcgi_sandbox_state {
+#define X(name, text) FCGI_SANDBOX_##name,
+    FCGI_SANDBOXES(X)
+#undef X
+        FCGI_N_SANDBOXES
+};
+
 /* A worker that crashes on a request says so and waits, shortly, until its death is in the ring
  * (deaths.h): when its connection closes, the web server tries again at once. */
 enum fcgi_crash_state { FCGI_CRASH_NONE, FCGI_CRASH_SAID, FCGI_CRASH_RECORDED };
@@ -100,6 +112,7 @@ struct fcgi_board_worker {
 
     /* of the process */
     _Atomic uint64_t rss_bytes, pss_bytes;
+    _Atomic uint32_t sandbox; /* enum fcgi_sandbox_state; said before it is ready */
 
     /* totals of the slot, over all its workers */
     _Atomic uint64_t attempts; /* requests dequeued */
@@ -110,6 +123,7 @@ struct fcgi_board_worker {
     struct fcgi_histogram stages[FCGI_N_STAGES];
     struct fcgi_histogram total;
     _Atomic uint64_t cancelled[FCGI_N_CANCELS];
+    _Atomic uint64_t violations; /* of the sandbox */
 
     /* smoothed: dequeue to answer, of successful requests; 0: none yet. Outlives the worker. */
     _Atomic uint64_t service_us;
@@ -192,6 +206,8 @@ enum fcgi_shed {
 struct fcgi_board_control {
     uint32_t magic, version;
     _Atomic uint64_t shed[FCGI_N_SHEDS];
+    _Atomic uint64_t violations;
+    _Atomic uint32_t sandbox;
 };
 
 /* ---- making and mapping (scoreboard.c) ------------------------------------------------------ */
@@ -267,6 +283,7 @@ const char *fcgi_scoreboard_state_name(enum fcgi_worker_state state);
 const char *fcgi_scoreboard_precision_name(enum fcgi_precision precision);
 enum fcgi_precision fcgi_scoreboard_precision(const char *name); /* one of those */
 const char *fcgi_scoreboard_cancel_name(enum fcgi_cancel reason);
+const char *fcgi_scoreboard_sandbox_name(enum fcgi_sandbox_state state);
 const char *fcgi_scoreboard_verdict_name(enum fcgi_verdict verdict);
 const char *fcgi_scoreboard_how_ended(enum fcgi_end end);
 enum fcgi_code fcgi_scoreboard_shed_code(enum fcgi_shed reason);

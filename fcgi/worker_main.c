@@ -1,4 +1,5 @@
 /* worker_main.c: resnet-fcgi, one FastCGI worker on descriptor 0. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include <unistd.h>
 
 #include "fcgi/log.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/version.h"
 #include "fcgi/worker.h"
 
@@ -37,13 +39,54 @@ static int fail(int code, const char *text)
     return code;
 }
 
+/* One decode may take its budget, a body in JSON as much again for what it says, and libraries and
+ * answers this much more. */
+enum { SPARE_BYTES = 128 << 20 };
+
+/* A worker has everything open that it will ever use. */
+static int enter_sandbox(struct fcgi_worker *worker, char text[512])
+{
+    const struct fcgi_config *config = worker->config;
+    const int fds[] = {
+        worker->accept.signal_fd, worker->accept.epoll_fd,  worker->accept.peer_fd,
+        worker->memory.statm_fd,  worker->memory.rollup_fd, config->ready_fd,
+        config->busy_fd,
+    };
+    const struct fcgi_sandbox sandbox = {
+        .wish = (enum fcgi_sandbox_wish)config->sandbox,
+        .program = FCGI_SANDBOX_WORKER,
+        .fds = fds,
+        .n_fds = sizeof fds / sizeof fds[0],
+        .connections = 1,
+        .grows_bytes =
+            (int64_t)worker->predictor.limits.max_decode_bytes + config->max_body + SPARE_BYTES,
+        .supervisor = worker->alone ? 0 : getppid(),
+        .board = worker->board,
+        .violations = &worker->board->violations,
+    };
+    int state = fcgi_sandbox_enter(&sandbox, text);
+
+    if (state < 0)
+        return FCGI_EXIT_CONFIG;
+    atomic_store(&worker->board->sandbox, (uint32_t)state);
+    return 0;
+}
+
 /* When the supervisor dies, the queue is served to its end: another one has a socket of its own.
  * One that died before this call is noticed by the byte that nobody can read any more. */
+static int hear_of_death(const struct fcgi_config *config, char text[512])
+{
+    if (config->ready_fd < 0 || !prctl(PR_SET_PDEATHSIG, SIGUSR2))
+        return 0;
+    snprintf(text, 512, "the supervisor's death would not be heard of: %s", strerror(errno));
+    return FCGI_EXIT_TRY_LATER;
+}
+
 static int tell_ready(const struct fcgi_config *config)
 {
     if (config->ready_fd < 0)
         return 0;
-    if (prctl(PR_SET_PDEATHSIG, SIGUSR2) || write(config->ready_fd, "R", 1) != 1)
+    if (write(config->ready_fd, "R", 1) != 1)
         return -1;
     close(config->ready_fd);
     return 0;
@@ -83,6 +126,10 @@ static int serve(const struct fcgi_config *config)
     char text[512];
     int code = fcgi_worker_open(&worker, config, STDIN_FILENO, text);
 
+    if (!code)
+        code = hear_of_death(config, text);
+    if (!code)
+        code = enter_sandbox(&worker, text);
     if (code) {
         tell_reason(config, text);
         fail(code, text);
@@ -90,9 +137,11 @@ static int serve(const struct fcgi_config *config)
         code = fail(FCGI_EXIT_TRY_LATER, "the supervisor has gone");
     } else {
         fcgi_log(FCGI_LOG_INFO, "ready",
-                 "model=%s sha256=%s isa=%s blas=%s precision=%s threads=%d",
+                 "model=%s sha256=%s isa=%s blas=%s precision=%s threads=%d sandbox=%s",
                  worker.classifier.model.name, worker.model_id, kn_plan_isa(worker.classifier.plan),
-                 kn_blas_core(), config->precision, worker.threads);
+                 kn_blas_core(), config->precision, worker.threads,
+                 fcgi_scoreboard_sandbox_name(
+                     (enum fcgi_sandbox_state)atomic_load(&worker.board->sandbox)));
         fcgi_worker_run(&worker);
         fcgi_log(FCGI_LOG_INFO, "left", "requests=%lld", (long long)worker.served);
     }

@@ -25,6 +25,7 @@ struct spawn_scene {
     char host[65];
     uint64_t n_ids; /* request ids made up here */
     struct spawn_self self;
+    int queue_fd; /* spawn_queue_open() */
     /* of the answer that is being made; they keep their memory */
     struct fcgi_buffer head, body;
 };

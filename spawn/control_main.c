@@ -11,8 +11,10 @@
 
 #include "fcgi/config.h"
 #include "fcgi/log.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/version.h"
 #include "spawn/conn.h"
+#include "spawn/spawn.h"
 
 static const char usage[] = "usage: resnet-control --shed-fd N --board-fd N --ask-fd N < ctl.sock\n"
                             "Health, status, metrics and paced 503s over FastCGI. Started by "
@@ -37,11 +39,44 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Connections, and one that is taken before another gives way; answers of all of them at once. */
+enum { CONNECTIONS = SPAWN_CONN_MAX + 1, GROWS_BYTES = 256 << 20 };
+
+static int enter_sandbox(const struct fcgi_config *config, const struct spawn_conns *conns,
+                         char text[512])
+{
+    const struct spawn_scene *scene = &conns->scene;
+    const int fds[] = {
+        conns->shed_fd,
+        conns->ask_fd,
+        conns->signal_fd,
+        conns->epoll_fd,
+        scene->queue_fd,
+        scene->self.statm_fd,
+        scene->self.fds ? dirfd(scene->self.fds) : -1,
+    };
+    const struct fcgi_sandbox sandbox = {
+        .wish = (enum fcgi_sandbox_wish)config->sandbox,
+        .program = FCGI_SANDBOX_CONTROL,
+        .fds = fds,
+        .n_fds = sizeof fds / sizeof fds[0],
+        .connections = CONNECTIONS,
+        .grows_bytes = GROWS_BYTES,
+        .violations = &scene->pages->control->violations,
+    };
+    int state = fcgi_sandbox_enter(&sandbox, text);
+
+    if (state < 0)
+        return FCGI_EXIT_CONFIG;
+    atomic_store(&scene->pages->control->sandbox, (uint32_t)state);
+    return 0;
+}
+
 static int serve(const struct fcgi_config *config)
 {
     static struct spawn_conns conns;
     struct spawn_pages pages;
-    char text[256];
+    char text[512];
 
     if (config->shed_fd < 0 || config->board_fd < 0 || config->ask_fd < 0)
         return fail(FCGI_EXIT_USAGE, "expected --shed-fd, --board-fd and --ask-fd: resnet-control "
@@ -50,6 +85,7 @@ static int serve(const struct fcgi_config *config)
         return fail(FCGI_EXIT_CONFIG, text);
     spawn_self_hurry();
     spawn_self_start(&conns.scene.self);
+    conns.scene.queue_fd = spawn_queue_open();
     conns.scene.pages = &pages;
     if (gethostname(conns.scene.host, sizeof conns.scene.host - 1))
         strcpy(conns.scene.host, "localhost");
@@ -57,6 +93,8 @@ static int serve(const struct fcgi_config *config)
     if (signal_fd < 0 ||
         spawn_conns_open(&conns, STDIN_FILENO, config->shed_fd, config->ask_fd, signal_fd))
         return fail(FCGI_EXIT_TRY_LATER, strerror(errno));
+    if (enter_sandbox(config, &conns, text))
+        return fail(FCGI_EXIT_CONFIG, text);
     spawn_conns_run(&conns);
     spawn_pages_close(&pages);
     return EXIT_SUCCESS;

@@ -198,10 +198,11 @@ static void add_durations(struct fcgi_buffer *body, const struct spawn_pages *pa
 }
 
 /* Where the kernel does not tell the depth there is no sample. */
-static void add_queue(struct fcgi_buffer *body, const struct spawn_pages *pages)
+static void add_queue(struct fcgi_buffer *body, const struct spawn_scene *scene)
 {
     static const char age[] = "resnet_queue_age_seconds";
-    int depth = spawn_queue_depth(pages->main->work_inode);
+    const struct spawn_pages *pages = scene->pages;
+    int depth = spawn_queue_ask(scene->queue_fd, pages->main->work_inode);
 
     if (depth < 0)
         return;
@@ -252,6 +253,16 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
     add_seconds(body, pages->main->throttled_us);
 }
 
+static void add_sandbox(struct fcgi_buffer *body, const struct spawn_pages *pages)
+{
+    add_gauge(body, "resnet_sandbox_enabled",
+              "1: workers and resnet-control are in the sandbox. 0: not all of them.",
+              spawn_pages_sandbox(pages) == FCGI_SANDBOX_ON);
+    add_counter(body, "resnet_sandbox_violations_total",
+                "Processes that were ended for a system call they may not make.",
+                spawn_pages_violations(pages));
+}
+
 /* ---- model and build ------------------------------------------------------------------------ */
 
 static const char *engine_of(const char *isa)
@@ -298,7 +309,7 @@ static void add_model(struct fcgi_buffer *body, const struct spawn_pages *pages)
 
 static void add_self(struct fcgi_buffer *body, const struct spawn_self *self)
 {
-    struct spawn_self_usage usage = spawn_self_usage();
+    struct spawn_self_usage usage = spawn_self_usage(self);
     static const char cpu[] = "process_cpu_seconds_total", start[] = "process_start_time_seconds";
 
     add_family(body, cpu, "counter", "CPU time of resnet-control, as all process_*.");
@@ -323,9 +334,10 @@ void spawn_metrics(const struct spawn_scene *scene, const struct spawn_request *
     add_images(answer->body, scene->pages);
     add_reasons(answer->body, scene->pages);
     add_durations(answer->body, scene->pages);
-    add_queue(answer->body, scene->pages);
+    add_queue(answer->body, scene);
     add_workers(answer->body, scene->pages);
     add_service(answer->body, scene->pages);
+    add_sandbox(answer->body, scene->pages);
     add_model(answer->body, scene->pages);
     add_self(answer->body, &scene->self);
 }

@@ -69,6 +69,27 @@ struct spawn_tally spawn_pages_tally(const struct spawn_pages *pages)
     return tally;
 }
 
+enum fcgi_sandbox_state spawn_pages_sandbox(const struct spawn_pages *pages)
+{
+    uint32_t state = pages->control->sandbox;
+
+    for (int i = 0; i < pages->n && state == FCGI_SANDBOX_ON; i++) {
+        uint32_t life = pages->slots[i]->state;
+        if (life != FCGI_WORKER_NONE && life != FCGI_WORKER_STARTING)
+            state = pages->slots[i]->sandbox;
+    }
+    return (enum fcgi_sandbox_state)state;
+}
+
+uint64_t spawn_pages_violations(const struct spawn_pages *pages)
+{
+    uint64_t all = pages->control->violations;
+
+    for (int i = 0; i < pages->n; i++)
+        all += pages->slots[i]->violations;
+    return all;
+}
+
 const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages)
 {
     const struct fcgi_board_worker *found = NULL;

@@ -25,6 +25,11 @@ struct spawn_tally {
 };
 struct spawn_tally spawn_pages_tally(const struct spawn_pages *pages);
 
+/* ON when all that is ready and resnet-control itself are in the sandbox; else what one of them is
+ * instead. */
+enum fcgi_sandbox_state spawn_pages_sandbox(const struct spawn_pages *pages);
+uint64_t spawn_pages_violations(const struct spawn_pages *pages);
+
 /* A page that knows the model: of a worker that is ready if there is one. NULL before that. */
 const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages);
 

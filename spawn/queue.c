@@ -35,7 +35,12 @@ static int find_depth(const struct nlmsghdr *header, size_t n)
     return -1;
 }
 
-static int ask(int fd, uint64_t inode)
+int spawn_queue_open(void)
+{
+    return socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+}
+
+int spawn_queue_ask(int fd, uint64_t inode)
 {
     struct question question = {
         .header = {.nlmsg_len = sizeof question,
@@ -52,19 +57,23 @@ static int ask(int fd, uint64_t inode)
         char bytes[1024];
     } answer;
 
+    ssize_t n;
+
+    while (recv(fd, &answer, sizeof answer, MSG_DONTWAIT) > 0)
+        continue; /* of a question whose answer came late */
     if (send(fd, &question, sizeof question, 0) != sizeof question)
         return -1;
-    ssize_t n = recv(fd, &answer, sizeof answer, MSG_DONTWAIT); /* the kernel answers in send() */
+    n = recv(fd, &answer, sizeof answer, MSG_DONTWAIT); /* the kernel answers in send() */
     return n < (ssize_t)sizeof answer.header ? -1 : find_depth(&answer.header, (size_t)n);
 }
 
 int spawn_queue_depth(uint64_t inode)
 {
-    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    int fd = spawn_queue_open();
 
     if (fd < 0)
         return -1;
-    int depth = ask(fd, inode);
+    int depth = spawn_queue_ask(fd, inode);
     close(fd);
     return depth;
 }

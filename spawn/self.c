@@ -1,7 +1,7 @@
 /* self.c: see self.h. */
 #include "spawn/self.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
@@ -23,6 +23,8 @@ static double read_clock(clockid_t clock)
 void spawn_self_start(struct spawn_self *self)
 {
     self->start_s = read_clock(CLOCK_REALTIME);
+    self->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    self->fds = opendir("/proc/self/fd");
 }
 
 /* A short slice is a near deadline: Linux 6.12 and later let a task that wakes up with one go
@@ -39,33 +41,30 @@ void spawn_self_hurry(void)
     syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
-static void read_memory(struct spawn_self_usage *usage)
+static void read_memory(int fd, struct spawn_self_usage *usage)
 {
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned long long pages = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
+    char text[128];
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
 
-    if (!file)
-        return;
-    if (fscanf(file, "%llu %llu", &pages, &resident) == 2) {
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%llu %llu", &pages, &resident) == 2) {
         usage->virtual_bytes = pages * page_bytes;
         usage->rss_bytes = resident * page_bytes;
     }
-    fclose(file);
 }
 
-/* The directory's own descriptor is one of them, and does not count. */
-static int count_fds(void)
+static int count_fds(DIR *directory)
 {
-    DIR *directory = opendir("/proc/self/fd");
     const struct dirent *entry;
-    int n = -1;
+    int n = 0;
 
     if (!directory)
         return -1;
+    rewinddir(directory);
     while ((entry = readdir(directory)))
         n += entry->d_name[0] != '.';
-    closedir(directory);
     return n;
 }
 
@@ -78,12 +77,12 @@ static int limit_fds(void)
     return limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : INT_MAX;
 }
 
-struct spawn_self_usage spawn_self_usage(void)
+struct spawn_self_usage spawn_self_usage(const struct spawn_self *self)
 {
     struct spawn_self_usage usage = {.cpu_s = read_clock(CLOCK_PROCESS_CPUTIME_ID),
-                                     .open_fds = count_fds(),
+                                     .open_fds = count_fds(self->fds),
                                      .max_fds = limit_fds()};
 
-    read_memory(&usage);
+    read_memory(self->statm_fd, &usage);
     return usage;
 }

@@ -3,10 +3,13 @@
 #ifndef SPAWN_SELF_H
 #define SPAWN_SELF_H
 
+#include <dirent.h>
 #include <stdint.h>
 
 struct spawn_self {
     double start_s; /* UNIX time at which this process began */
+    int statm_fd;   /* -1: cannot be read */
+    DIR *fds;       /* /proc/self/fd; NULL: cannot be read */
 };
 
 struct spawn_self_usage {
@@ -19,7 +22,8 @@ struct spawn_self_usage {
  * it does not grant costs only time. */
 void spawn_self_hurry(void);
 
+/* Opens what is read later on: then nothing may be opened any more. */
 void spawn_self_start(struct spawn_self *self);
-struct spawn_self_usage spawn_self_usage(void);
+struct spawn_self_usage spawn_self_usage(const struct spawn_self *self);
 
 #endif

@@ -67,7 +67,7 @@ void spawn_shed(const struct spawn_scene *scene, const struct spawn_request *req
     const struct spawn_pages *pages = scene->pages;
     int ready = spawn_pages_tally(pages).ready;
     uint32_t state = pages->main->state;
-    int waiting = spawn_queue_depth(pages->main->work_inode);
+    int waiting = spawn_queue_ask(scene->queue_fd, pages->main->work_inode);
     int depth = waiting > 0 ? waiting : 0;
     int retry_s = spawn_shed_retry_after_s(depth, spawn_pages_service_us(pages), ready);
 

@@ -220,6 +220,9 @@ void spawn_board_reason(struct spawn *s, const char *reason);
 
 /* Connections waiting on the listening unix socket of that inode; -1: cannot be told. */
 int spawn_queue_depth(uint64_t inode);
+/* The same in two steps, for who may not open sockets later on; fd -1 answers -1. */
+int spawn_queue_open(void);
+int spawn_queue_ask(int fd, uint64_t inode);
 
 /* ---- process.c ------------------------------------------------------------------------------ */
 

@@ -116,6 +116,9 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
                        (unsigned long long)(fcgi_scoreboard_now_ns() - main->start_ns) / 1000000,
                        spawn_pages_service_us(pages) / 1e3,
                        (unsigned long long)main->throttled_us / 1000);
+    fcgi_buffer_format(body, ",\"sandbox\":{\"state\":\"%s\",\"violations\":%llu}",
+                       fcgi_scoreboard_sandbox_name(spawn_pages_sandbox(pages)),
+                       (unsigned long long)spawn_pages_violations(pages));
     add_totals(body, "ends", main->ends, FCGI_N_ENDS, end_name);
     add_totals(body, "verdicts", main->verdicts, FCGI_N_VERDICTS, verdict_name);
     add_totals(body, "shed", pages->control->shed, FCGI_N_SHEDS, shed_name);
@@ -160,9 +163,10 @@ static void add_counts(struct fcgi_buffer *body, const struct spawn_pages *pages
 }
 
 /* null where the kernel does not tell. */
-static void add_queue(struct fcgi_buffer *body, const struct spawn_pages *pages)
+static void add_queue(struct fcgi_buffer *body, const struct spawn_scene *scene)
 {
-    int depth = spawn_queue_depth(pages->main->work_inode);
+    const struct spawn_pages *pages = scene->pages;
+    int depth = spawn_queue_ask(scene->queue_fd, pages->main->work_inode);
     uint64_t age_us = depth > 0 ? spawn_pages_queue_age_us(pages, fcgi_scoreboard_now_ns()) : 0;
 
     if (depth < 0)
@@ -191,6 +195,6 @@ void spawn_status(const struct spawn_scene *scene, const struct spawn_request *r
     } else {
         add_counts(body, pages);
     }
-    add_queue(body, pages);
+    add_queue(body, scene);
     fcgi_buffer_text(body, "}\n");
 }

@@ -26,6 +26,7 @@ build header  nettle/sha2.h                       nettle-dev
 build header  isa-l/crc.h                         libisal-dev
 build header  sys/sdt.h                           systemtap-sdt-dev
 build header  curl/curl.h                         libcurl4-openssl-dev
+build header  seccomp.h                           libseccomp-dev
 demo  program nginx                               nginx
 demo  program curl                                curl
 demo  program setpriv                             util-linux
