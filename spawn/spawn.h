@@ -216,6 +216,11 @@ int spawn_board_open(struct spawn *s);
 void spawn_board_close(struct spawn *s);
 void spawn_board_reason(struct spawn *s, const char *reason);
 
+/* ---- privileges.c --------------------------------------------------------------------------- */
+
+/* For good, and for all that is started from here on. */
+void spawn_privileges_drop(void);
+
 /* ---- queue.c -------------------------------------------------------------------------------- */
 
 /* Connections waiting on the listening unix socket of that inode; -1: cannot be told. */

@@ -9,6 +9,7 @@
 
 #include "fcgi/cpus.h"
 #include "fcgi/log.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/version.h"
 #include "spawn/spawn.h"
 
@@ -103,6 +104,8 @@ static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
         snprintf(text, SPAWN_TEXT_BYTES, "cannot make the scoreboard: %s", strerror(errno));
         return FCGI_EXIT_TRY_LATER;
     }
+    if (s->config.sandbox != FCGI_SANDBOX_WISH_OFF)
+        spawn_privileges_drop();
     return 0;
 }
 

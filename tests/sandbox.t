@@ -165,6 +165,9 @@ def what_is_left():
             tap.equal(kinds.count("socket"), 1, "a worker: one socket, which listens")
         spawn = status_of(service.spawn.pid)
         tap.equal(spawn["Seccomp"], "0", "the supervisor has no filter: it would survive exec")
+        for pid in [service.spawn.pid, *control, *service.workers()]:
+            sets = {status_of(pid)[name].strip("0") for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
+            tap.equal(sets, {""}, "nobody has a capability")
 
 
 def forbidden_here():
