@@ -113,7 +113,8 @@ static void a_fault(void **state)
 {
     (void)state;
     assert_int_equal(death_of(touch_nothing, 0), SIGSEGV);
-    assert_non_null(strstr(words, " level=error program=test slot=0 gen=1 pid="));
+    assert_non_null(strstr(words, " level=error program=test host="));
+    assert_non_null(strstr(words, " slot=0 gen=1 pid="));
     assert_non_null(strstr(words, " event=crashed signal=SEGV from=0 request_id=the-request "
                                   "nginx_id=nginx-id-1 stage=infer layer=layer1.0.conv1 ticks="));
     assert_non_null(strstr(words, "unit-fcgi-crash(")); /* the backtrace */
