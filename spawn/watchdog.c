@@ -122,6 +122,15 @@ static struct spawn_sight see(const struct spawn *s, const struct spawn_worker *
                                 .last = worker->watch.verdict};
 }
 
+/* Of what a stuck worker has had too much. */
+static const char *because(const struct spawn *s, enum fcgi_verdict verdict,
+                           const struct spawn_sight *sight)
+{
+    if (verdict != FCGI_VERDICT_STUCK)
+        return "";
+    return sight->cpu_ns >= s->watchdog.limits.stall_ns ? "cpu" : "time";
+}
+
 static void report(const struct spawn *s, int slot, enum fcgi_verdict verdict,
                    const struct spawn_sight *sight)
 {
@@ -143,12 +152,12 @@ static void report(const struct spawn *s, int slot, enum fcgi_verdict verdict,
     fcgi_log(
         levels[verdict], fcgi_scoreboard_verdict_name(verdict),
         "slot=%d gen=%d worker_pid=%d request_id=%s nginx_id=%s stage=%s layer=%d layer_name=%s "
-        "cpu_ms=%lld wall_ms=%lld idle_ms=%lld throttled_ms=%llu bytes_in=%llu",
+        "because=%s cpu_ms=%lld wall_ms=%lld idle_ms=%lld throttled_ms=%llu bytes_in=%llu",
         slot, worker->generation, (int)worker->pid, request.request_id, request.nginx_id,
         fcgi_scoreboard_stage_name((enum fcgi_stage)page->stage), (int)page->layer, layer_name,
-        (long long)(sight->cpu_ns / MS_NS), (long long)(sight->age_ns / MS_NS),
-        (long long)(sight->idle_ns / MS_NS), (unsigned long long)(throttled_us / 1000),
-        (unsigned long long)page->bytes_in);
+        because(s, verdict, sight), (long long)(sight->cpu_ns / MS_NS),
+        (long long)(sight->age_ns / MS_NS), (long long)(sight->idle_ns / MS_NS),
+        (unsigned long long)(throttled_us / 1000), (unsigned long long)page->bytes_in);
 }
 
 /* The death is told first: the web server tries again as soon as the worker is gone. */

@@ -162,19 +162,18 @@ static void tell_begin(struct story *story, int i)
 static void tell_stuck(struct fcgi_buffer *text, const struct spawn_logline *line)
 {
     double idle_ms = spawn_logline_number(line, "idle_ms", 0);
-    double cpu_ms = spawn_logline_number(line, "cpu_ms", 0);
 
     fcgi_buffer_text(text, "stuck");
     spawn_why_words_place(text, line);
     fcgi_buffer_text(text, ": no progress for ");
     spawn_why_words_ms(text, idle_ms);
-    if (cpu_ms > idle_ms / 2) {
-        fcgi_buffer_text(text, ", in which it used ");
-        spawn_why_words_ms(text, cpu_ms);
-        fcgi_buffer_text(text, " of CPU time");
-    } else {
+    if (!strcmp(spawn_logline_get(line, "because"), "time")) {
         fcgi_buffer_text(text, ", and its time was over");
+        return;
     }
+    fcgi_buffer_text(text, ", in which it used ");
+    spawn_why_words_ms(text, spawn_logline_number(line, "cpu_ms", 0));
+    fcgi_buffer_text(text, " of CPU time");
 }
 
 static void tell_starved(struct fcgi_buffer *text, const struct spawn_logline *line)

@@ -7,12 +7,26 @@ never stuck, and every request is answered."""
 import time
 
 import tap
+import why
 from cgroup import Cgroup, Unavailable
 from load import Load, known
 from service import Service
 
 SHARE, STALL_MS = 0.05, 500
 VERDICT = 'resnet_watchdog_verdicts_total{verdict="%s"}'
+
+
+def told(service):
+    """The kernel counts a pause when it is over: what was seen before that cannot name the quota."""
+    starved = service.logged("starved")
+    seen = [line for line in starved if int(line.get("throttled_ms", 0)) > 0]
+    line = (seen or starved)[0]
+    done = why.tell(line["request_id"], *why.logs_of(service, line["request_id"]))
+    tap.ok("Answered 200" in done.stdout and "watchdog: starved" in done.stdout, "resnet-ctl why: starved", done.stdout)
+    if seen:
+        tap.ok("its cgroup's quota was used up for " in done.stdout, "and by what", done.stdout)
+    else:
+        tap.skip("and by what", "no pause of the quota was over when somebody looked")
 
 
 def throttled(group):
@@ -32,6 +46,7 @@ def throttled(group):
         tap.ok(metrics.get(VERDICT % "starved", 0) >= 1, "verdict: starved", metrics)
         tap.equal(metrics.get(VERDICT % "stuck"), 0, "never stuck")
         tap.equal(service.workers(), workers, "nobody was killed")
+        told(service)
         throttled_s = metrics.get("resnet_cpu_throttled_seconds_total", 0)
         tap.ok(throttled_s > 0, "resnet_cpu_throttled_seconds_total tells", metrics)
 
