@@ -19,7 +19,7 @@ COPY GNUmakefile ./
 COPY kernels kernels
 COPY weights weights
 COPY fcgi fcgi
-COPY spawn/*.* spawn/
+COPY spawn spawn
 COPY nginx nginx
 COPY tests tests
 ARG COMMIT=unknown

@@ -3,7 +3,7 @@
 # Debian and its children: as root, else through `sudo -n`, else it prints the command and stops.
 # Looking takes a few milliseconds, so there is no stamp that could be wrong.
 #
-#   tests/deps.sh [--print] build|demo|check|deb|full|fuzz|bench|compare ...
+#   tests/deps.sh [--print] build|demo|check|deb|full|docker|fuzz|bench|compare ...
 #   --print    only say what is missing; exit 1 if anything is
 #   --libfcgi  only see that libfcgi, where it is a package, has the fix of CVE-2025-23016
 set -eu
@@ -48,6 +48,9 @@ full  program node                                nodejs
 full  program npm                                 npm
 full  program debootstrap                         debootstrap
 full  program lintian                             lintian
+docker program dockerd                            docker.io
+docker program docker-compose                     docker-compose
+docker program debootstrap                        debootstrap
 full  python  fastapi                             python3-fastapi
 full  python  uvicorn                             python3-uvicorn
 full  python  multipart                           python3-multipart
@@ -168,11 +171,11 @@ fi
 
 print=0
 [ "${1:-}" != --print ] || { print=1 && shift; }
-[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, fuzz, bench, compare"
+[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, docker, fuzz, bench, compare"
 for set; do
     case $set in
-    build | demo | check | deb | full | fuzz | bench | compare) ;;
-    *) die 64 "no set '$set'; there are build, demo, check, deb, full, fuzz, bench and compare" ;;
+    build | demo | check | deb | full | docker | fuzz | bench | compare) ;;
+    *) die 64 "no set '$set'; there are build, demo, check, deb, full, docker, fuzz, bench and compare" ;;
     esac
 done
 

@@ -78,6 +78,16 @@ def jpeg(width=320, height=240, seed=1, components=3, progressive=False, comment
     )  # fmt: skip
 
 
+def flat(width, height, components=3, progressive=False):
+    """One colour, and yet all of its blocks are there: every difference is zero, which is coded in
+    zero bits. As large as one likes, at once."""
+    bits = -(-width // 8) * -(-height // 8) * components * (2 if progressive else 3)
+    return (
+        b"\xff\xd8" + tables() + frame(0xC2 if progressive else 0xC0, width, height, components)
+        + scan_header(components, progressive) + bytes(-(-bits // 8)) + b"\xff\xd9"
+    )  # fmt: skip
+
+
 def header_only(width, height, marker=0xC0, components=3, precision=8):
     """What a bomb looks like: a header that promises much, and a scan with nothing in it."""
     return (
