@@ -20,58 +20,33 @@ import draw
 import service
 import standin
 import tap
+from front import Front
 
 LOAD = service.program("resnet-load")
 PATIENCE_S = 100
-NGINX_CONF = """daemon off; pid nginx.pid; error_log error.log;
-events {{ worker_connections 512; }}
-http {{
-    log_format ids '$http_x_request_id $status';
-    access_log access.log ids;
-    keepalive_requests 1000000; client_body_buffer_size 1m;
-    client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp;
-    scgi_temp_path tmp;
-    upstream behind {{ server 127.0.0.1:{behind}; keepalive 32; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";
-            proxy_next_upstream off; proxy_buffering on;
-        }}
-    }}
-}}
-"""
 
 
-class Nginx:
-    """nginx in front of a port, with a log of ids and statuses."""
+class Logging(Front):
+    """nginx in front of a port; .log in the end: ids and statuses."""
 
     def __init__(self, behind):
-        self.behind = behind
+        super().__init__(lambda port: f"""
+            log_format ids '$http_x_request_id $status';
+            upstream behind {{ server 127.0.0.1:{behind}; keepalive 32; }}
+            server {{
+                listen 127.0.0.1:{port}; access_log access.log ids;
+                keepalive_requests 1000000; client_body_buffer_size 1m;
+                location / {{
+                    proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";
+                    proxy_next_upstream off;
+                }}
+            }}""")
 
-    def __enter__(self):
-        self.directory = tempfile.mkdtemp(prefix="resnet-t.")
-        for _ in range(5):
-            self.port = service.free_port()
-            with open(os.path.join(self.directory, "nginx.conf"), "w", encoding="ascii") as file:
-                file.write(NGINX_CONF.format(behind=self.behind, port=self.port))
-            self.process = subprocess.Popen(
-                [service.NGINX, "-p", self.directory, "-c", "nginx.conf", "-e", "error.log"],
-                stderr=subprocess.DEVNULL,
-            )
-            pid = os.path.join(self.directory, "nginx.pid")
-            service.until(lambda: self.process.poll() is not None or os.path.exists(pid),
-                          service.START_S, "nginx")  # fmt: skip
-            if self.process.poll() is None:
-                return self
-        raise RuntimeError("nginx did not start")
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGQUIT)  # waits for requests, and writes its log
-        self.process.wait(service.STOP_S)
+    def stop(self):
+        code = super().stop()  # it waits for requests, and writes its log
         with open(os.path.join(self.directory, "access.log"), encoding="ascii") as file:
             self.log = [line.split() for line in file]
-        shutil.rmtree(self.directory)
+        return code
 
     @property
     def url(self):
@@ -300,7 +275,7 @@ def as_nginx_logs():
         return await standin.answer(status=status, delay_s=0.02)(_, writer)
 
     with standin.StandIn(way) as server:
-        with Nginx(server.port) as nginx:
+        with Logging(server.port) as nginx:
             found = [load("-n", "100", "-c", "8", *more, nginx.url) for more in ([], ["--keep-alive"])]
         ids = [log_id for log_id, _ in nginx.log]
         statuses = collections.Counter(status for _, status in nginx.log)
@@ -346,7 +321,7 @@ def as_wrk_measures():
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT)
         script.flush()
-        with standin.StandIn(standin.answer(delay_s=0.02)) as server, Nginx(server.port) as nginx:
+        with standin.StandIn(standin.answer(delay_s=0.02)) as server, Logging(server.port) as nginx:
             while not (tried and close(tried[-1])) and len(tried) < 8:
                 tried.append([turn(nginx.url, script.name) for _ in range(3)])
     tap.ok(close(tried[-1]), "as many requests a second, and the same median, as wrk, within 5 %", tried)
