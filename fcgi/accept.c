@@ -125,7 +125,8 @@ static int has_head(struct fcgi_accept *accept, int fd, const char **why)
         *why = "the peer hung up before its parameters were complete";
         return -1;
     }
-    switch (fcgi_records_head(accept->head, n < 0 ? 0 : (size_t)n, why)) {
+    accept->head_n = n < 0 ? 0 : (size_t)n;
+    switch (fcgi_records_head(accept->head, accept->head_n, why)) {
     case FCGI_RECORDS_WHOLE:
         return 1;
     case FCGI_RECORDS_MORE:
@@ -133,6 +134,13 @@ static int has_head(struct fcgi_accept *accept, int fd, const char **why)
     default:
         return -1;
     }
+}
+
+/* They are there: this does not wait. */
+static int take_head(struct fcgi_accept *accept, int fd)
+{
+    accept->head_n = fcgi_records_head_bytes(accept->head, accept->head_n);
+    return recv(fd, accept->head, accept->head_n, MSG_DONTWAIT) == (ssize_t)accept->head_n;
 }
 
 /* Edge-triggered: what was only looked at stays in the socket, and would make it readable for ever.
@@ -159,7 +167,7 @@ static int wait_for_head(struct fcgi_accept *accept, int fd, uint64_t accepted_n
 
     for (int first = 1; whole == 0 && wait_for_more(accept, fd, first, end_ns); first = 0)
         whole = has_head(accept, fd, &why);
-    if (whole > 0)
+    if (whole > 0 && take_head(accept, fd))
         return 1;
     fcgi_log(FCGI_LOG_WARN, "peer_refused", "reason=%s ms=%.1f", why,
              (double)(fcgi_scoreboard_now_ns() - accepted_ns) / 1e6);

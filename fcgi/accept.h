@@ -1,13 +1,14 @@
 /* accept.h: waiting for the next request, or for the word to leave.
  *
  * libfcgi's own accept has no time-outs, loses a shutdown that comes between its test and its
- * blocking call, and lets a silent peer hold the process. Here a connection is given to libfcgi
- * only when all its parameters have arrived, and are what they should be.
+ * blocking call, and lets a silent peer hold the process. Here a connection is handed on only when
+ * all its parameters have arrived, and are what they should be.
  */
 #ifndef FCGI_ACCEPT_H
 #define FCGI_ACCEPT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* How long a peer may take to send its parameters, and the longest silence while it sends a body or
@@ -22,7 +23,8 @@ struct fcgi_accept {
     int leaves;            /* TERM, QUIT, INT or USR1 came */
     int leaves_when_empty; /* USR2 came */
     _Atomic uint8_t *busy; /* NULL, or the caller's: cleared when there is nothing but to wait */
-    uint8_t *head;         /* [FCGI_RECORDS_MAX_HEAD] looked at, not taken, from a connection */
+    uint8_t *head;         /* [FCGI_RECORDS_MAX_HEAD] the beginning of a connection ... */
+    size_t head_n;         /* ... of which so many bytes are BEGIN_REQUEST and parameters */
 };
 
 /* Blocks every signal that may be blocked, for this thread and those started later: TERM, QUIT,
@@ -35,8 +37,9 @@ void fcgi_accept_block_signals(void);
 int fcgi_accept_open(struct fcgi_accept *accept, int listen_fd, char text[512]);
 void fcgi_accept_close(struct fcgi_accept *accept);
 
-/* Waits, without time limit and at no cost, for a connection whose parameters are all there.
- * Returns its descriptor (the caller's; with time-outs on reading and writing), or -1 when it is
+/* Waits, without time limit and at no cost, for a connection whose parameters are all there, and
+ * takes these: accept->head. Returns its descriptor, with STDIN next (the caller's; with time-outs
+ * on reading and writing), or -1 when it is
  * time to leave: a signal came, or the queue is empty after USR2, or after the listening socket was
  * shut down.
  * accepted_ns: CLOCK_MONOTONIC, when the connection was taken. */

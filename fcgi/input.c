@@ -1,11 +1,15 @@
-/* input.c: STDIN by libfcgi, one of its buffers at a time. */
+/* input.c: STDIN's records into one block, as they come. libfcgi is not asked: it would take 8 KiB
+ * at a time, and a management record among them overruns a buffer on its stack. */
 #include "fcgi/input.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
+#include "fcgi/records.h"
 #include "fcgi/scoreboard.h"
 
 int fcgi_input_open(struct fcgi_input *input, size_t max)
@@ -37,39 +41,34 @@ void fcgi_input_trim(struct fcgi_input *input)
     input->n = 0;
 }
 
-/* One byte makes libfcgi read one buffer's worth, with the socket's time-out; the rest of it is
- * there already. So the clock can be looked at between two reads. Returns 0 at the end. */
-static int read_some(struct fcgi_input *input, FCGX_Stream *in)
+/* What is there, with the socket's time-out for the first byte. Headers and padding come with it,
+ * and are taken out. Returns 0, or -1 when the body broke off. */
+static int read_some(struct fcgi_input *input, int fd, struct fcgi_records_stdin *in)
 {
-    char trash[8192];
-    int c = FCGX_GetChar(in);
+    enum { PIECE_BYTES = 256 << 10, TRASH_BYTES = 16 << 10 };
+    uint8_t trash[TRASH_BYTES];
+    size_t room = input->max - input->n, content;
+    size_t most = room == 0 ? TRASH_BYTES : room < PIECE_BYTES ? room : PIECE_BYTES;
+    uint8_t *to = room ? input->bytes + input->n : trash;
+    ssize_t n;
 
-    if (c == EOF)
-        return 0;
-    if (input->n < input->max)
-        input->bytes[input->n++] = (uint8_t)c;
-    input->total++;
-    while (in->stop > in->rdNext) {
-        size_t ready = (size_t)(in->stop - in->rdNext), room = input->max - input->n;
-        char *to = room ? (char *)input->bytes + input->n : trash;
-        size_t n = room ? room : sizeof trash;
-        int got = FCGX_GetStr(to, (int)(n < ready ? n : ready), in);
-        if (got <= 0)
-            break;
-        if (room)
-            input->n += (size_t)got;
-        input->total += (size_t)got;
-    }
-    return 1;
+    do
+        n = recv(fd, to, most, 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0 || fcgi_records_stdin(in, to, (size_t)n, &content))
+        return -1;
+    input->n += room ? content : 0;
+    input->total += content;
+    return 0;
 }
 
-static int check(const struct fcgi_input *input, int error, int64_t declared, struct fcgi_err *err)
+static int check(const struct fcgi_input *input, int broken, int64_t declared, struct fcgi_err *err)
 {
-    if (error && declared >= 0)
+    if (broken && declared >= 0)
         return fcgi_fail(err, FCGI_E_BODY_TRUNCATED,
                          "the body broke off after %" PRIu64 " of %" PRId64 " bytes", input->total,
                          declared);
-    if (error)
+    if (broken)
         return fcgi_fail(err, FCGI_E_BODY_TRUNCATED, "the body broke off after %" PRIu64 " bytes",
                          input->total);
     if (input->total > input->max)
@@ -87,17 +86,21 @@ static int check(const struct fcgi_input *input, int error, int64_t declared, st
     return FCGI_E_OK;
 }
 
-int fcgi_input_read(struct fcgi_input *input, FCGX_Stream *in, int64_t declared, uint64_t end_ns,
+int fcgi_input_read(struct fcgi_input *input, int fd, int id, int64_t declared, uint64_t end_ns,
                     _Atomic uint64_t *ticks, struct fcgi_err *err)
 {
     const uint64_t drain_ns = 5000000000u;
     uint64_t now_ns = fcgi_scoreboard_now_ns(), drain_end_ns = now_ns + drain_ns;
     uint64_t last_ns = end_ns > drain_end_ns ? end_ns : drain_end_ns;
-    int late = 0;
+    struct fcgi_records_stdin in = {.id = id};
+    int late = 0, broken = 0;
 
     input->n = 0;
     input->total = 0;
-    while (!late && read_some(input, in)) {
+    while (!late && !in.ended) {
+        broken = read_some(input, fd, &in);
+        if (broken)
+            break;
         *ticks += 1;
         now_ns = fcgi_scoreboard_now_ns();
         late = now_ns > (input->total > input->max ? drain_end_ns : last_ns);
@@ -105,5 +108,5 @@ int fcgi_input_read(struct fcgi_input *input, FCGX_Stream *in, int64_t declared,
     if (late && input->total <= input->max)
         return fcgi_fail(err, FCGI_E_DEADLINE_EXCEEDED,
                          "the request's time was up while its body still came in");
-    return check(input, FCGX_GetError(in), declared, err);
+    return check(input, broken, declared, err);
 }

@@ -3,7 +3,15 @@
 
 #include <string.h>
 
-enum { VERSION = 1, BEGIN_REQUEST = 1, END_REQUEST = 3, PARAMS = 4, STDOUT = 6, RESPONDER = 1 };
+enum {
+    VERSION = 1,
+    BEGIN_REQUEST = 1,
+    END_REQUEST = 3,
+    PARAMS = 4,
+    STDIN = 5,
+    STDOUT = 6,
+    RESPONDER = 1
+};
 enum { HEADER_BYTES = 8, MAX_CONTENT = 65528 /* the largest multiple of 8 that 16 bits hold */ };
 
 struct record {
@@ -120,6 +128,64 @@ enum fcgi_records_verdict fcgi_records_head(const uint8_t *bytes, size_t n, cons
     if (pairs.skip || pairs.field || pairs.more)
         return wrong(why, "a parameter ends after the parameters' end");
     return FCGI_RECORDS_WHOLE;
+}
+
+size_t fcgi_records_head_bytes(const uint8_t *bytes, size_t n)
+{
+    struct record record = {.total = 0};
+    size_t at = 0;
+
+    while (parse_record(bytes + at, n - at, &record) > 0) {
+        at += record.total;
+        if (record.type == PARAMS && record.n == 0)
+            break;
+    }
+    return at;
+}
+
+/* ---- the body ------------------------------------------------------------------------------- */
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A record's header is there. */
+static int begin_record(struct fcgi_records_stdin *in)
+{
+    struct record record;
+
+    if (parse_record(in->header, HEADER_BYTES, &record) < 0 || record.type != STDIN ||
+        record.id != in->id)
+        return -1;
+    in->header_n = 0;
+    in->content = record.n;
+    in->padding = record.total - HEADER_BYTES - record.n;
+    in->ended = record.n == 0;
+    return 0;
+}
+
+int fcgi_records_stdin(struct fcgi_records_stdin *in, uint8_t *bytes, size_t n, size_t *content)
+{
+    *content = 0;
+    for (size_t i = 0, step; i < n && !in->ended; i += step) {
+        if (in->content) {
+            step = least(in->content, n - i);
+            memmove(bytes + *content, bytes + i, step);
+            *content += step;
+            in->content -= step;
+        } else if (in->padding) {
+            step = least(in->padding, n - i);
+            in->padding -= step;
+        } else {
+            step = least(HEADER_BYTES - in->header_n, n - i);
+            memcpy(in->header + in->header_n, bytes + i, step);
+            in->header_n += step;
+            if (in->header_n == HEADER_BYTES && begin_record(in))
+                return -1;
+        }
+    }
+    return 0;
 }
 
 /* ---- an answer ------------------------------------------------------------------------------ */

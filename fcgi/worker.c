@@ -221,6 +221,7 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     worker->config = config;
     worker->alone = config->board_fd < 0;
     worker->memory.statm_fd = worker->memory.rollup_fd = -1;
+    worker->params.pipe[0] = worker->params.pipe[1] = -1;
     code = fcgi_accept_open(&worker->accept, listen_fd, text);
     if (!code)
         code = open_board(worker, text);
@@ -234,11 +235,10 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
         code = open_predictor(worker, text);
     if (code)
         return code;
-    if (FCGX_Init() || FCGX_InitRequest(&worker->fcgx, -1, 0)) {
-        snprintf(text, 512, "libfcgi could not be set up");
+    if (fcgi_params_open(&worker->params)) {
+        snprintf(text, 512, "libfcgi could not be set up: %s", strerror(errno));
         return FCGI_EXIT_TRY_LATER;
     }
-    worker->fcgx.ipcFd = -1;
     describe(worker);
     warm_up(worker);
     worker->estimated_ns = fcgi_scoreboard_now_ns();
@@ -252,6 +252,7 @@ void fcgi_worker_close(struct fcgi_worker *worker)
     fcgi_memory_close(&worker->memory);
     fcgi_response_free(&worker->response);
     fcgi_input_close(&worker->input);
+    fcgi_params_close(&worker->params);
     fcgi_buffer_free(&worker->predictor.scratch);
     wt_json_free(&worker->predictor.json);
     free(worker->predictor.top);
@@ -264,23 +265,21 @@ void fcgi_worker_close(struct fcgi_worker *worker)
 
 /* ---- one request ---------------------------------------------------------------------------- */
 
-/* libfcgi reads what accept.c has looked at. A connection that it does not like it closes itself;
- * one that it likes must not be closed by its Finish, which waits 2 s for the peer. */
-static int attach(struct fcgi_worker *worker, int fd)
+/* Whatever was wrong, the next worker begins with a libfcgi that is in order. */
+static int attach(struct fcgi_worker *worker)
 {
-    worker->fcgx.ipcFd = fd;
-    worker->fcgx.keepConnection = 1;
-    return FCGX_Accept_r(&worker->fcgx);
+    if (!fcgi_params_read(&worker->params, worker->accept.head, worker->accept.head_n))
+        return 0;
+    fcgi_log(FCGI_LOG_ERROR, "params_failed", "reason=%s",
+             "libfcgi does not take what was checked");
+    worker->accept.leaves = 1;
+    return -1;
 }
 
 static void detach(struct fcgi_worker *worker)
 {
-    int fd = worker->fcgx.ipcFd;
-
-    FCGX_Free(&worker->fcgx, 0);
-    worker->fcgx.ipcFd = -1;
-    if (fd >= 0)
-        close(fd);
+    fcgi_params_drop(&worker->params);
+    close(worker->job.fd);
 }
 
 /* The supervisor sleeps while nobody works, and watches from here on. */
@@ -309,7 +308,7 @@ static void parse(struct fcgi_worker *worker)
         .timeout_ms = worker->config->request_timeout_ms,
         .own_id = own_id,
     };
-    fcgi_request_parse(&job->request, worker->fcgx.envp, &context, &job->err);
+    fcgi_request_parse(&job->request, worker->params.fcgx.envp, &context, &job->err);
     fcgi_scoreboard_name(worker->board, job->request.id, job->request.nginx_id, job->request.method,
                          job->request.path);
     fcgi_log(FCGI_LOG_DEBUG, "dequeue", "request_id=%s nginx_id=%s queue_ms=%lld", job->request.id,
@@ -336,8 +335,9 @@ static void read_body(struct fcgi_worker *worker)
 
     fcgi_follow_stage(worker, FCGI_STAGE_READ);
     fcgi_faults_at("read");
-    fcgi_input_read(&worker->input, worker->fcgx.in, job->request.content_length,
-                    job->request.deadline_ns, &worker->board->ticks, &err);
+    fcgi_input_read(&worker->input, job->fd, worker->params.fcgx.requestId,
+                    job->request.content_length, job->request.deadline_ns, &worker->board->ticks,
+                    &err);
     if (job->err.code == FCGI_E_OK)
         job->err = err;
     atomic_store(&worker->board->bytes_in, worker->input.total);
@@ -471,7 +471,7 @@ static int answer(struct fcgi_worker *worker)
     fcgi_report_headers(worker);
     if (job->err.code == FCGI_E_CANCELLED) {
         fcgi_report_count(worker);
-    } else if (!fcgi_response_seal(response, worker->fcgx.requestId)) {
+    } else if (!fcgi_response_seal(response, worker->params.fcgx.requestId)) {
         fcgi_report_count(worker);
         sent = fcgi_response_send(response, job->fd, worker->accept.timeout_ms);
     }
@@ -489,8 +489,10 @@ static void serve(struct fcgi_worker *worker, int fd, uint64_t accepted_ns)
     job->accepted_ns = accepted_ns;
     job->hangup = FCGI_CANCEL_HANGUP_QUEUE;
     fcgi_response_reset(&worker->response);
-    if (attach(worker, fd))
+    if (attach(worker)) {
+        close(fd);
         return;
+    }
     worker->served++;
     fcgi_scoreboard_begin(worker->board, accepted_ns);
     fcgi_crew_set(worker->crew, worker->config->slot, 1);

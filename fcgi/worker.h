@@ -9,8 +9,6 @@
 #ifndef FCGI_WORKER_H
 #define FCGI_WORKER_H
 
-#include <fcgiapp.h>
-
 #include "fcgi/accept.h"
 #include "fcgi/config.h"
 #include "fcgi/crew.h"
@@ -18,6 +16,7 @@
 #include "fcgi/dialect.h"
 #include "fcgi/input.h"
 #include "fcgi/memory.h"
+#include "fcgi/params.h"
 #include "fcgi/response.h"
 #include "fcgi/scoreboard.h"
 
@@ -50,7 +49,7 @@ struct fcgi_worker {
     struct fcgi_deaths *deaths; /* NULL: nobody keeps them */
     struct fcgi_crew *crew;     /* NULL: nobody else is known of */
     struct fcgi_accept accept;
-    FCGX_Request fcgx;
+    struct fcgi_params params;
     struct fcgi_input input;
     struct fcgi_response response;
     struct fcgi_memory memory;

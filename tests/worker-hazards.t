@@ -201,6 +201,28 @@ def hostile_records():
         whole(worker, "and it goes on")
 
 
+def hostile_records_behind_the_parameters():
+    """libfcgi would take them while it reads the body: four names overrun its stack."""
+    names = b"".join(b"\x0e\x00FCGI_MAX_CONNS" for _ in range(8))
+    head = fcgi.begin() + fcgi.stream(fcgi.PARAMS, fcgi.pairs(fcgi.predict_params(PHOTO)))
+    cases = {
+        "GET_VALUES with eight names": fcgi.record(fcgi.GET_VALUES, names, 0),
+        "an unknown type": fcgi.record(99, b"x", 0),
+        "another request's STDIN": fcgi.record(fcgi.STDIN, b"x", 7),
+        "another BEGIN_REQUEST": fcgi.begin(),
+    }
+    with Worker() as worker:
+        worker.wait_ready()
+        for name, wire in cases.items():
+            with worker.connect() as peer:
+                peer.sendall(head + fcgi.record(fcgi.STDIN, PHOTO[:100]) + wire)
+                peer.settimeout(HELD_S + SLACK_S)
+                got = fcgi.read_to_end(peer)
+                tap.ok(b"body_truncated" in got, f"{name} in mid-body: nothing is decoded", got)
+        whole(worker, "and it goes on")
+        tap.ok(worker.process.poll() is None, "in the same process")
+
+
 def parameters_in_pieces():
     """Records may end anywhere, even in a name's length; here each has one byte."""
     pairs = fcgi.pairs(fcgi.predict_params(PHOTO))
@@ -237,6 +259,7 @@ tap.run(
     unread_stdin,
     wrong_content_length,
     hostile_records,
+    hostile_records_behind_the_parameters,
     parameters_in_pieces,
     abort_request,
 )

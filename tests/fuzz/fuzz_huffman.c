@@ -71,8 +71,8 @@ static int block(struct bits *b, const struct spec *dc, const struct spec *ac, i
         s = symbol(b, ac);
         if (s < 0 || (s & 15) > 10)
             return -1;
-        if (s == 0)
-            break;
+        if ((s & 15) == 0 && s >> 4 < 15)
+            break; /* libjpeg takes any run without a value, not only 0, as the end */
         k += s >> 4;
         if (k > 63)
             return -1;

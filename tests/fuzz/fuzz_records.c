@@ -1,10 +1,18 @@
-/* records: what a peer of a worker's socket sends: the check of its beginning gives one verdict for
- * every way of cutting it. */
+/* records: what a peer of a worker's socket sends. The check of its beginning gives one verdict for
+ * every way of cutting it; what it lets through libfcgi takes; and behind that the body is read.
+ */
+#include <sys/socket.h>
+
+#include "fcgi/input.h"
+#include "fcgi/params.h"
 #include "fcgi/records.h"
 #include "tests/fuzz/fuzz.h"
 
-/* The first so many bytes; a verdict that is final stays the same when more follow. */
-static void check_head(const uint8_t *bytes, size_t n)
+enum { MAX_BODY = 1 << 14 };
+
+/* The first so many bytes; a verdict that is final stays the same when more follow. Returns the
+ * last. */
+static enum fcgi_records_verdict check_head(const uint8_t *bytes, size_t n)
 {
     enum fcgi_records_verdict last = FCGI_RECORDS_MORE;
 
@@ -18,6 +26,67 @@ static void check_head(const uint8_t *bytes, size_t n)
         last = verdict;
         free(head);
     }
+    return last;
+}
+
+/* The body is the same, or broken in the same place, in whatever pieces it comes. */
+static void check_body(const uint8_t *bytes, size_t n, int id)
+{
+    struct fcgi_records_stdin whole = {.id = id}, pieces = {.id = id};
+    uint8_t *copy = fuzz_copy(bytes, n);
+    size_t content, total = 0, got = 0;
+    int code = fcgi_records_stdin(&whole, copy, n, &content), piece = 0;
+
+    for (size_t i = 0; i < n && piece == 0; i++) {
+        uint8_t byte = bytes[i];
+
+        piece = fcgi_records_stdin(&pieces, &byte, 1, &got);
+        FUZZ_EXPECT(got == 0 || (total < content && copy[total] == byte));
+        total += got;
+    }
+    FUZZ_EXPECT(piece == code && total == content && pieces.ended == whole.ended);
+    free(copy);
+}
+
+/* As input.c reads it from a connection that ends with these bytes. */
+static void read_body(const uint8_t *bytes, size_t n, int id)
+{
+    _Atomic uint64_t ticks = 0;
+    struct fcgi_err err = {.code = FCGI_E_OK};
+    struct fcgi_input input;
+    int pair[2], code;
+
+    FUZZ_EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    if (send(pair[1], bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n) {
+        shutdown(pair[1], SHUT_WR);
+        FUZZ_EXPECT(fcgi_input_open(&input, MAX_BODY) == 0);
+        code = fcgi_input_read(&input, pair[0], id, -1, 0, &ticks, &err);
+        FUZZ_EXPECT(input.n <= input.max && input.n <= input.total);
+        FUZZ_EXPECT(code == FCGI_E_OK || code == FCGI_E_BODY_TOO_LARGE ||
+                    code == FCGI_E_BODY_TRUNCATED);
+        FUZZ_EXPECT(code != FCGI_E_OK || input.n == input.total);
+        fcgi_input_trim(&input);
+        fcgi_input_close(&input);
+    }
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void take(const uint8_t *bytes, size_t n)
+{
+    static struct fcgi_params params; /* of one worker's life */
+    static int opened;
+    size_t head_n = fcgi_records_head_bytes(bytes, n);
+    int id;
+
+    if (!opened)
+        FUZZ_EXPECT(fcgi_params_open(&params) == 0);
+    opened = 1;
+    FUZZ_EXPECT(head_n <= n && fcgi_params_read(&params, bytes, head_n) == 0);
+    id = params.fcgx.requestId;
+    fcgi_params_drop(&params);
+    check_body(bytes + head_n, n - head_n, id);
+    read_body(bytes + head_n, n - head_n, id);
 }
 
 /* What is written: whole records, nothing lost. */
@@ -38,7 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     if (n > FCGI_RECORDS_MAX_HEAD)
         n = FCGI_RECORDS_MAX_HEAD;
-    check_head(bytes, n);
+    if (check_head(bytes, n) == FCGI_RECORDS_WHOLE)
+        take(bytes, n);
     answer(bytes, n);
     return 0;
 }

@@ -152,6 +152,88 @@ static void endless_parameters(void **state)
     assert_string_equal(why, "more than 128 KiB of parameters");
 }
 
+static void bytes_of_a_head(void **state)
+{
+    (void)state;
+    begin(1, 0);
+    add_record(4, 1, pairs, PAIRS_N, 5);
+    add_record(4, 1, "", 0, 3);
+    size_t head_n = wire_n;
+    assert_int_equal(fcgi_records_head_bytes(wire, wire_n), head_n);
+    add_record(5, 1, "body", 4, 0);
+    assert_int_equal(fcgi_records_head_bytes(wire, wire_n), head_n);
+}
+
+/* ---- the body ------------------------------------------------------------------------------- */
+
+/* Feeds the wire in pieces of so many bytes, each in a block of its own. Returns the content's
+ * bytes, in text, or -1. */
+static long feed(size_t piece, char *text, struct fcgi_records_stdin *in)
+{
+    long total = 0;
+
+    *in = (struct fcgi_records_stdin){.id = 1};
+    for (size_t at = 0; at < wire_n; at += piece) {
+        size_t n = wire_n - at < piece ? wire_n - at : piece, content = 0;
+        uint8_t *copy = malloc(n);
+        memcpy(copy, wire + at, n);
+        int code = fcgi_records_stdin(in, copy, n, &content);
+        assert_true(content <= n);
+        memcpy(text + total, copy, content);
+        free(copy);
+        if (code)
+            return -1;
+        total += (long)content;
+    }
+    return total;
+}
+
+static void a_body_in_any_cut(void **state)
+{
+    struct fcgi_records_stdin in;
+    char text[64];
+
+    (void)state;
+    wire_n = 0;
+    add_record(5, 1, "Hello, ", 7, 1);
+    add_record(5, 1, "w", 1, 255);
+    add_record(5, 1, "orld", 4, 0);
+    size_t before_end = wire_n;
+    add_record(5, 1, "", 0, 2);
+    add_record(5, 1, "what follows is nobody's", 24, 0);
+    for (size_t piece = 1; piece <= wire_n; piece++) {
+        assert_int_equal(feed(piece, text, &in), 12);
+        assert_memory_equal(text, "Hello, world", 12);
+        assert_true(in.ended);
+    }
+    wire_n = before_end;
+    assert_int_equal(feed(wire_n, text, &in), 12);
+    assert_false(in.ended);
+}
+
+/* GET_VALUES with four names overruns libfcgi's stack, an unknown type leaks, ABORT ends it. */
+static void a_body_of_other_records(void **state)
+{
+    static const int types[] = {0, 1, 2, 3, 4, 6, 8, 9, 99};
+    struct fcgi_records_stdin in;
+    char text[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        for (int id = 0; id < 2; id++) {
+            wire_n = 0;
+            add_record(5, 1, "abc", 3, 0);
+            add_record(types[i], id, "x", 1, 0);
+            assert_int_equal(feed(1, text, &in), -1);
+            assert_int_equal(feed(wire_n, text, &in), -1);
+        }
+    wire_n = 0;
+    add_record(5, 2, "another request's", 17, 0);
+    assert_int_equal(feed(wire_n, text, &in), -1);
+    wire[0] = 2;
+    assert_int_equal(feed(wire_n, text, &in), -1);
+}
+
 /* Reads the STDOUT records back. */
 static size_t read_back(const struct fcgi_buffer *out, int id, char *text)
 {
@@ -205,6 +287,9 @@ int main(void)
         cmocka_unit_test(wrong_from_the_start),
         cmocka_unit_test(wrong_later),
         cmocka_unit_test(endless_parameters),
+        cmocka_unit_test(bytes_of_a_head),
+        cmocka_unit_test(a_body_in_any_cut),
+        cmocka_unit_test(a_body_of_other_records),
         cmocka_unit_test(answers_of_every_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

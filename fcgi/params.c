@@ -1,0 +1,53 @@
+/* params.c: libfcgi at the end of a pipe. */
+#include "fcgi/params.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fcgi/records.h"
+
+int fcgi_params_open(struct fcgi_params *params)
+{
+    memset(params, 0, sizeof *params);
+    params->pipe[0] = params->pipe[1] = -1;
+    if (pipe2(params->pipe, O_CLOEXEC))
+        return -1;
+    fcntl(params->pipe[1], F_SETPIPE_SZ, 2 * FCGI_RECORDS_MAX_HEAD); /* from 64 KiB, usually */
+    fcntl(params->pipe[1], F_SETFL, O_NONBLOCK); /* nobody would read while it waits */
+    if (FCGX_Init() || FCGX_InitRequest(&params->fcgx, -1, 0)) {
+        fcgi_params_close(params);
+        errno = ENOMEM;
+        return -1;
+    }
+    params->fcgx.ipcFd = -1;
+    return 0;
+}
+
+void fcgi_params_close(struct fcgi_params *params)
+{
+    for (int i = 0; i < 2; i++)
+        if (params->pipe[i] >= 0)
+            close(params->pipe[i]);
+    params->pipe[0] = params->pipe[1] = -1;
+}
+
+/* One that it does not like it closes; keepConnection: no other. */
+int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n)
+{
+    if (write(params->pipe[1], head, n) != (ssize_t)n)
+        return -1;
+    params->fcgx.ipcFd = params->pipe[0];
+    params->fcgx.keepConnection = 1;
+    if (FCGX_Accept_r(&params->fcgx) == 0)
+        return 0;
+    params->pipe[0] = params->fcgx.ipcFd;
+    return -1;
+}
+
+void fcgi_params_drop(struct fcgi_params *params)
+{
+    FCGX_Free(&params->fcgx, 0);
+    params->fcgx.ipcFd = -1;
+}
