@@ -38,20 +38,46 @@ static int read_default(struct spawn_why *why, const char *path)
     return read_log(why, path);
 }
 
-static int read_defaults(struct spawn_why *why, const struct fcgi_config *config)
+/* What systemd keeps of our units. Missing it is no failure: nginx's log may be enough. */
+static void read_journal(struct spawn_why *why)
 {
-    const char *access_log = getenv("NGINX_ACCESS_LOG");
-    int failed = 0;
+    static const char *const argv[] = {"journalctl",
+                                       "--quiet",
+                                       "--no-pager",
+                                       "--output=cat",
+                                       "--unit=resnet-fcgi.service",
+                                       "--unit=resnet-fcgi-spawn-fcgi.service",
+                                       "--unit=resnet-fcgi-multiwatch.service",
+                                       NULL};
+    char text[256];
 
-    if (strcmp(config->log, "stderr"))
-        failed = read_default(why, config->log);
-    else
-        fputs("resnet-ctl: why: RESNET_LOG names no file, so the programs' own lines are looked "
-              "for in nginx's log alone; if systemd keeps them: journalctl -u resnet-fcgi -o cat | "
-              "resnet-ctl why ID --from - /var/log/nginx/access.log\n",
-              stderr);
-    return read_default(why, access_log && *access_log ? access_log : "/var/log/nginx/access.log") |
-           failed;
+    if (spawn_logread_program(argv, look, why, text))
+        fprintf(stderr,
+                "resnet-ctl: why: RESNET_LOG names no file, and %s: the programs' own lines are "
+                "missing; --from LOG... says where they are\n",
+                text);
+}
+
+static int read_own(struct spawn_why *why, const char *log)
+{
+    static const char packaged[] = "/var/log/resnet-fcgi/resnet-fcgi.log";
+
+    if (strcmp(log, "stderr"))
+        return read_default(why, log);
+    if (!access(packaged, R_OK))
+        return read_default(why, packaged);
+    read_journal(why);
+    return 0;
+}
+
+static int read_nginx(struct spawn_why *why)
+{
+    static const char packaged[] = "/var/log/nginx/resnet-fcgi.log";
+    const char *given = getenv("NGINX_ACCESS_LOG");
+
+    if (given && *given)
+        return read_default(why, given);
+    return read_default(why, access(packaged, R_OK) ? "/var/log/nginx/access.log" : packaged);
 }
 
 /* why ID [--from LOG...]...: everything behind --from is a log. */
@@ -111,7 +137,8 @@ int spawn_ctl_why(const struct fcgi_config *config, int argc, char **argv)
         (argc > 2 && (argc == 3 || strcmp(argv[2], "--from"))))
         return spawn_ctl_misused(argc, argv, "REQUEST_ID [--from LOG...]");
     why.id = argv[1];
-    int failed = argc > 2 ? read_given(&why, argc, argv) : read_defaults(&why, config);
+    int failed =
+        argc > 2 ? read_given(&why, argc, argv) : read_own(&why, config->log) | read_nginx(&why);
     int n = tell(&why);
     if (!n) {
         fputs("resnet-ctl: why: no line about ", stderr);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,23 +70,20 @@ static int is_gzip(int fd)
            magic[1] == 0x8b;
 }
 
-/* The read end of gzip's output; fd is closed. -1 with errno. */
-static int start_gzip(int fd, pid_t *pid)
+/* The read end of what a program prints that reads from fd. -1 with errno. */
+static int start(int fd, const char *const *argv, pid_t *pid)
 {
     int ends[2];
 
-    if (pipe2(ends, O_CLOEXEC)) {
-        close(fd);
+    if (pipe2(ends, O_CLOEXEC))
         return -1;
-    }
     *pid = fork();
     if (*pid == 0) {
         dup2(fd, STDIN_FILENO);
         dup2(ends[1], STDOUT_FILENO);
-        execlp("gzip", "gzip", "-dc", (char *)NULL);
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
-    close(fd);
     close(ends[1]);
     if (*pid > 0)
         return ends[0];
@@ -115,27 +113,61 @@ static int has_failed(pid_t pid)
     return status != 0;
 }
 
-int spawn_logread_file(const char *path, spawn_logread_fn *fn, void *ctx, char text[256])
+/* All lines from fd, which is closed. 0, or -1 with errno. */
+static int read_lines(int fd, spawn_logread_fn *fn, void *ctx)
 {
     struct spawn_logread *reader = calloc(1, sizeof *reader);
-    pid_t gzip = 0;
-    int failed = -1, fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    int failed = -1;
 
-    if (reader && fd > STDIN_FILENO && is_gzip(fd))
-        fd = start_gzip(fd, &gzip);
-    if (reader && fd >= 0) {
+    if (reader) {
         reader->fn = fn;
         reader->ctx = ctx;
         failed = read_all(fd, reader);
     }
+    int error = errno;
+    free(reader);
+    close(fd);
+    errno = error;
+    return failed;
+}
+
+/* What a program prints that reads from fd. */
+static int read_program(int fd, const char *const *argv, spawn_logread_fn *fn, void *ctx,
+                        char text[256])
+{
+    pid_t pid = -1;
+    int out = start(fd, argv, &pid);
+    int failed = out < 0 || read_lines(out, fn, ctx);
+
     if (failed)
-        snprintf(text, 256, "%.180s: %s", path, strerror(errno));
-    if (fd > STDIN_FILENO)
-        close(fd);
-    if (gzip > 0 && has_failed(gzip) && !failed) {
-        snprintf(text, 256, "%.180s: gzip cannot read it to its end", path);
+        snprintf(text, 256, "%s: %s", argv[0], strerror(errno));
+    if (pid > 0 && has_failed(pid) && !failed) {
+        snprintf(text, 256, "%s failed", argv[0]);
         failed = -1;
     }
-    free(reader);
-    return failed;
+    return failed ? -1 : 0;
+}
+
+int spawn_logread_program(const char *const *argv, spawn_logread_fn *fn, void *ctx, char text[256])
+{
+    return read_program(STDIN_FILENO, argv, fn, ctx, text);
+}
+
+int spawn_logread_file(const char *path, spawn_logread_fn *fn, void *ctx, char text[256])
+{
+    static const char *const gzip[] = {"gzip", "-dc", NULL};
+    char why[256];
+    int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+
+    if (fd >= 0 && is_gzip(fd)) {
+        int failed = read_program(fd, gzip, fn, ctx, why);
+        close(fd);
+        if (failed)
+            snprintf(text, 256, "%.120s: %.120s", path, why);
+        return failed;
+    }
+    if (fd >= 0 && !read_lines(fd, fn, ctx))
+        return 0;
+    snprintf(text, 256, "%.180s: %s", path, strerror(errno));
+    return -1;
 }

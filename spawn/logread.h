@@ -24,4 +24,7 @@ void spawn_logread_end(struct spawn_logread *reader);
 /* A file, one that gzip made, or "-": standard input. 0, or -1 with a sentence. */
 int spawn_logread_file(const char *path, spawn_logread_fn *fn, void *ctx, char text[256]);
 
+/* What a program prints. 0, or -1 with a sentence: it is not there, or has failed. */
+int spawn_logread_program(const char *const *argv, spawn_logread_fn *fn, void *ctx, char text[256]);
+
 #endif

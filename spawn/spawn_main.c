@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 
     open_standard_descriptors();
     fcgi_log_setup("resnet-spawn", -1, 0, FCGI_LOG_INFO, 0);
-    int code = fcgi_config_load(&s.config, FCGI_FOR_SPAWN, argc, argv, &rest, warn, text);
+    int code = fcgi_config_load(&s.config, FCGI_FOR_SPAWN, argc, argv, &rest, NULL, text);
     if (!code && rest < argc) {
         snprintf(text, sizeof text, "unexpected argument \"%.64s\"; see resnet-spawn --help",
                  argv[rest]);
@@ -182,5 +182,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     fcgi_log_setup("resnet-spawn", -1, 0, s.config.log_level, s.config.log_json);
+    /* once more, now that it is known how a warning is written */
+    fcgi_config_load(&s.config, FCGI_FOR_SPAWN, argc, argv, &rest, warn, text);
     return run(&s);
 }

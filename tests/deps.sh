@@ -48,6 +48,7 @@ full  program node                                nodejs
 full  program npm                                 npm
 full  program debootstrap                         debootstrap
 full  program lintian                             lintian
+full  program logrotate                           logrotate
 docker program dockerd                            docker.io
 docker program docker-compose                     docker-compose
 docker program debootstrap                        debootstrap

@@ -67,6 +67,9 @@ def they_agree():
     tap.equal(setting("resnet-fcgi.socket", "SocketGroup"), setting(name, "Group"),
               "all three sockets belong to one group")  # fmt: skip
     tap.equal(setting(name, "Restart"), ["on-failure"], "an idle exit is not a failure")
+    for unit in (name, "resnet-fcgi-spawn-fcgi.service", "resnet-fcgi-multiwatch.service"):
+        found = setting(unit, "LogsDirectory"), setting(unit, "LogRateLimitIntervalSec")
+        tap.equal(found, (["resnet-fcgi"], ["0"]), f"{unit}: a place for a log; the journal drops no line")
 
 
 tap.run(systemd_accepts_them, they_agree)

@@ -139,6 +139,23 @@ def two_hosts():
 # ---- which logs --------------------------------------------------------------------------------
 
 
+def journal_only(service, found):
+    """Where RESNET_LOG names no file, journalctl is asked; this one has what is in the log."""
+    programs = os.path.join(service.directory, "programs")
+    os.mkdir(programs)
+    script = os.path.join(programs, "journalctl")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\n[ \"$*\" != \"${{*#*--unit=resnet-fcgi.service}}\" ] && cat {service.directory}/resnet.log.1\n")
+    os.chmod(script, 0o755)
+    environment = {"NGINX_ACCESS_LOG": service.access_log}
+    asked = tell("why-default", environment={**environment, "PATH": f"{programs}:{os.environ['PATH']}"})
+    tap.equal(asked.stdout, found.stdout, "without RESNET_LOG the journal is asked")
+    os.unlink(script)
+    missing = tell("why-default", environment={**environment, "PATH": programs})
+    tap.ok("journalctl failed" in missing.stderr and "nginx: 200" in missing.stdout,
+           "without a journal nginx's log has to do, and that is said", missing)  # fmt: skip
+
+
 def defaults():
     with Service(workers=1) as service:
         log = os.path.join(service.directory, "resnet.log")
@@ -158,6 +175,7 @@ def defaults():
         until(lambda: os.path.exists(log), 60, "the new log")
         again = tell("why-default", environment=environment)
         tap.equal(again.stdout, found.stdout, "so is the one that logrotate has put aside")
+        journal_only(service, found)
         nothing = tell("no-such-id", environment=environment)
         tap.ok(nothing.returncode == 1 and "no line about no-such-id" in nothing.stderr,
                "an id that nobody has seen: exit code 1", nothing)  # fmt: skip

@@ -5,7 +5,9 @@ tells the true story, from the logs as they are: what nginx, the supervisor and 
 # timeout: 300
 
 import concurrent.futures
+import json
 import os
+import re
 import signal
 import socket
 
@@ -29,6 +31,16 @@ def crashes(log_format):
             answer = post(service, f"why-{name}")
             tap.equal(answer.status, status, f"{name}, {log_format}: {status}")
             told(service, name, workers=3)
+        if log_format == "json":
+            every_line_is_json(service.log)
+
+
+def every_line_is_json(path):
+    """Warnings of the very start, too; but for the backtraces, which are as libc writes them."""
+    with open(path, encoding="utf-8") as file:
+        lines = [line for line in file if not re.match(r"\S+\[0x[0-9a-f]+\]$", line)]
+    events = [json.loads(line)["event"] for line in lines]
+    tap.ok({"configuration", "start", "ready", "request", "crashed", "lost"} <= set(events), "every line is JSON", events)
 
 
 def in_logfmt():
