@@ -42,8 +42,17 @@ int64_t t_engine_now_ns(void)
 
 /* ---- what libcurl calls ---------------------------------------------------------------------- */
 
-/* Without a way back: a request on a kept connection that was closed under it fails, where libcurl
- * would send it again by itself. */
+/* Without a way back once some of it was sent: a request on a kept connection that was closed under
+ * it fails, where libcurl would send it again by itself. libcurl from 8.7 on asks once more before
+ * the next request on the handle, of which nothing was sent yet. */
+static int seek_body(void *ctx, curl_off_t offset, int origin)
+{
+    const struct slot *slot = ctx;
+
+    return offset == 0 && origin == SEEK_SET && slot->sent == 0 ? CURL_SEEKFUNC_OK
+                                                                : CURL_SEEKFUNC_FAIL;
+}
+
 static size_t read_body(char *to, size_t size, size_t n, void *ctx)
 {
     struct slot *slot = ctx;
@@ -111,6 +120,8 @@ static int set_options(struct slot *slot, const struct t_options *o)
            curl_easy_setopt(easy, CURLOPT_POST, 1L) ||
            curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_body) ||
            curl_easy_setopt(easy, CURLOPT_READDATA, slot) ||
+           curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, seek_body) ||
+           curl_easy_setopt(easy, CURLOPT_SEEKDATA, slot) ||
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body) ||
            curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot) ||
            curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header) ||
