@@ -63,6 +63,8 @@ def rate(running, n, options):
     found = clients.rate(running.port, n, options.seconds, options.image)
     used = stacks.cpu_ticks(running) - service_before
     found["others"] = max(0.0, found["others"] - used / (measure.machine_ticks()[0] - machine_before))
+    answers = found["good"] + found["bad"]
+    found["cpu_ms"] = 1000 * used / os.sysconf("SC_CLK_TCK") / max(answers, 1)
     return found
 
 

@@ -50,6 +50,7 @@ def harmed(what):
 ROWS = [
     ("speed", "images/s", lambda r: f"**{per_second(r):.1f}**"),
     ("speed", "images/s a core", lambda r: f"{per_second(r) / CORES:.1f}"),
+    ("speed", f"CPU ms an image, {MANY[1]} clients", lambda r: f"{median_of(r, MANY[1], 'cpu_ms'):.1f}"),
     ("speed", "1 client: p50, p99 ms", lambda r: both(r, ("1", "p50_ms"), ("1", "p99_ms"))),
     ("speed", f"{MANY[0]} clients: p50, p99 ms", lambda r: both(r, (MANY[0], "p50_ms"), (MANY[0], "p99_ms"))),
     ("speed", f"{MANY[1]} clients: p50, p99 ms", lambda r: both(r, (MANY[1], "p50_ms"), (MANY[1], "p99_ms"))),
