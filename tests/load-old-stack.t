@@ -81,8 +81,9 @@ def compare(old, new, directory):
 
 def pictures(directory):
     """Photographs, and some of them as a phone stores them, turned. Returns how many."""
-    paths = sorted(glob.glob(os.path.join(DATA, "images", "*.jpg")))[:PHOTOGRAPHS]
+    paths = sorted(glob.glob(os.path.join(DATA, "images", "*.JPEG")))[:PHOTOGRAPHS]
     turned = sorted(glob.glob(os.path.join(DATA, "variants", "*.exif[2-8].jpg")))
+    tap.ok(paths and turned, "there are photographs, and turned ones")
     for path in paths + turned:
         shutil.copy(path, directory)
     return len(paths) + len(turned)
