@@ -73,6 +73,8 @@ void spawn_doctor_print_json(const struct spawn_doctor *doctor);
 void spawn_doctor_service(struct spawn_doctor *doctor);
 void spawn_doctor_sockets(struct spawn_doctor *doctor);
 void spawn_doctor_host(struct spawn_doctor *doctor);
+/* Whether there is room where this file or folder is. */
+void spawn_doctor_disk(struct spawn_doctor *doctor, const char *check, const char *path);
 
 /* Finds the running nginx that sends requests here, or reads the file it is given. */
 void spawn_doctor_nginx(struct spawn_doctor *doctor);

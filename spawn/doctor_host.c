@@ -272,7 +272,7 @@ static void check_libfcgi(struct spawn_doctor *doctor)
 
 /* ---- disks ---------------------------------------------------------------------------------- */
 
-static void check_disk(struct spawn_doctor *doctor, const char *check, const char *path)
+void spawn_doctor_disk(struct spawn_doctor *doctor, const char *check, const char *path)
 {
     enum { LEAST_PERCENT = 5, LEAST_MIB = 64 };
     struct statvfs disk;
@@ -311,7 +311,7 @@ static void check_log(struct spawn_doctor *doctor)
         path[n > 0 ? n : 0] = '\0';
     }
     if (path[0] == '/' && strncmp(path, "/dev/", 5) != 0)
-        check_disk(doctor, "log-disk", path);
+        spawn_doctor_disk(doctor, "log-disk", path);
     else
         spawn_doctor_say(doctor, SPAWN_DOCTOR_OK, "log-disk", NULL,
                          "the log goes to stderr, which is no file");

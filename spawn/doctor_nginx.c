@@ -66,7 +66,7 @@ static bool find_configuration(struct spawn_doctor *doctor)
             return true;
         spawn_doctor_say(
             doctor, SPAWN_DOCTOR_WARN, "nginx",
-            "start it; or, where it runs in another container, give its configuration: "
+            "start it; or, where it runs in another container, give what nginx -T prints there: "
             "--nginx-conf FILE",
             "no running nginx sends requests to %.200s/work.sock%s%.200s", doctor->config.run_dir,
             *text ? "; " : "", text);
@@ -248,6 +248,23 @@ static void check_shutdown(struct spawn_doctor *doctor)
                          found_ms > 0 ? has : "a reload waits for requests");
 }
 
+/* Of the nginx that runs here: bodies larger than a buffer, and lines of its log. */
+static void check_disks(struct spawn_doctor *doctor)
+{
+    static const struct {
+        const char *check, *directive;
+    } places[] = {{"nginx-log-disk", "access_log"}, {"nginx-bodies", "client_body_temp_path"}};
+    const struct spawn_nginx_conf *nginx = &doctor->nginx;
+    int block = nginx->directives[spawn_doctor_route_next(doctor, -1)].parent;
+
+    for (size_t i = 0; doctor->nginx_master && i < sizeof places / sizeof *places; i++) {
+        int holds = spawn_nginx_conf_effective(nginx, block, places[i].directive);
+        const char *path = spawn_nginx_conf_word(nginx, holds, 1);
+        if (*path == '/' && strncmp(path, "/dev/", 5) != 0)
+            spawn_doctor_disk(doctor, places[i].check, path);
+    }
+}
+
 /* ---- what is passed on, and when again ------------------------------------------------------ */
 
 /* The first location that leads to us in which is_wrong(); -1: none. */
@@ -378,6 +395,7 @@ void spawn_doctor_nginx(struct spawn_doctor *doctor)
     check_timeout(doctor, "nginx-send", "fastcgi_send_timeout");
     check_body(doctor);
     check_shutdown(doctor);
+    check_disks(doctor);
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         check_rule(doctor, &rules[i]);
     spawn_doctor_clients(doctor);

@@ -93,7 +93,7 @@ static void check_supervisor(struct spawn_doctor *doctor)
     if (!doctor->supervisor) {
         spawn_doctor_say(doctor, SPAWN_DOCTOR_FAIL, "supervisor",
                          "start it (systemctl start resnet-fcgi), or name its directory with "
-                         "--run-dir",
+                         "--run-dir; with RESNET_IDLE_EXIT the next request starts it",
                          "no resnet-spawn holds %.200s/lock", doctor->config.run_dir);
         return;
     }
@@ -143,13 +143,47 @@ static void read_features(const struct spawn_doctor *doctor, char *out, size_t s
         fclose(file);
 }
 
+static bool has_avx512(const char *features)
+{
+    return has_feature(features, "avx512f") && has_feature(features, "avx512bw") &&
+           has_feature(features, "avx512dq") && has_feature(features, "avx512vl");
+}
+
+/* How far up a name of RESNET_ISA is; those that nobody knows are below all. */
+static int step_of(const char *isa)
+{
+    static const char *const ladder[] = {"ref",    "blas",       "avx2",
+                                         "avx512", "avx512vnni", "avx512bf16"};
+    int n = sizeof ladder / sizeof *ladder;
+
+    for (int i = 0; i < n; i++)
+        if (!strcmp(isa, ladder[i]))
+            return i;
+    return -1;
+}
+
+static const char *best_isa(const char *features, const char *precision)
+{
+    if (!has_feature(features, "avx2") || !has_feature(features, "fma"))
+        return "blas";
+    if (!has_avx512(features))
+        return "avx2";
+    if (!strcmp(precision, "int8") && has_feature(features, "avx512_vnni"))
+        return "avx512vnni";
+    if (!strcmp(precision, "bf16") && has_feature(features, "avx512_bf16"))
+        return "avx512bf16";
+    return "avx512";
+}
+
 static void check_isa(struct spawn_doctor *doctor, const char *features)
 {
     const struct spawn_doctor_build *build = &doctor->build;
+    const char *lowered = doctor->config.isa;
 
-    if (doctor->config.isa[0])
+    if (*lowered && step_of(lowered) < step_of(best_isa(features, build->precision)))
         spawn_doctor_say(doctor, SPAWN_DOCTOR_WARN, "isa", "take RESNET_ISA away and restart",
-                         "RESNET_ISA=%s lowers the instruction set", doctor->config.isa);
+                         "RESNET_ISA=%s: this CPU has %s", lowered,
+                         best_isa(features, build->precision));
     else if (strcmp(build->engine, "native") != 0 && has_feature(features, "avx2"))
         spawn_doctor_say(doctor, SPAWN_DOCTOR_WARN, "isa",
                          "pack the model again (resnet-pack): it lacks the layout of our kernels",
@@ -163,8 +197,7 @@ static const char *best_blas_core(const char *features)
 {
     if (!has_feature(features, "avx2") || !has_feature(features, "fma"))
         return "";
-    if (!has_feature(features, "avx512f") || !has_feature(features, "avx512bw") ||
-        !has_feature(features, "avx512dq") || !has_feature(features, "avx512vl"))
+    if (!has_avx512(features))
         return "Haswell";
     return has_feature(features, "avx512_bf16") ? "Cooperlake" : "SkylakeX";
 }

@@ -2,19 +2,31 @@
 #include "spawn/nginx_conf.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Larger than any configuration, and small enough for a file that is none. */
-enum { MAX_BYTES = 8 << 20, MAX_DEPTH = 16, MAX_WORD = 4096, MAX_WORDS = 4096 };
+enum {
+    MAX_BYTES = 8 << 20,
+    MAX_FILES = 4096,
+    MAX_INCLUDED = 16, /* files that include each other */
+    MAX_NESTED = 64,   /* blocks in blocks */
+    MAX_WORD = 4096,
+    MAX_WORDS = 4096
+};
 
 struct reader {
     struct spawn_nginx_conf *conf;
-    const char *folder; /* of the first file, with its slash */
-    char *text;         /* [512], the sentence that says what is wrong */
-    int depth;          /* of includes */
+    char folder[MAX_WORD];       /* of the first file, with its slash */
+    const char *dump, *dump_end; /* where files are looked for; NULL: on the disk */
+    char *text;                  /* [512], the sentence that says what is wrong */
+    int included, nested;
 };
 
 /* One file on its way. */
@@ -161,25 +173,56 @@ static int add_word(struct spawn_nginx_directive *directive, const char *word)
 }
 
 static int read_file(struct reader *reader, const char *path, int parent);
+static int read_bytes(struct reader *reader, const char *path, const char *bytes, size_t n,
+                      int parent);
+
+static int include_from_disk(struct reader *reader, const char *pattern, int parent)
+{
+    glob_t found = {0};
+    int failed = 0;
+
+    if (!glob(pattern, 0, NULL, &found))
+        for (size_t i = 0; i < found.gl_pathc && !failed; i++)
+            failed = read_file(reader, found.gl_pathv[i], parent);
+    globfree(&found);
+    return failed;
+}
+
+/* How many files of the dump it was; -1 with a sentence. */
+static int include_from_dump(struct reader *reader, const char *pattern, int parent)
+{
+    struct spawn_nginx_file file;
+    char path[MAX_WORD];
+    int n = 0;
+
+    for (const char *at = reader->dump; spawn_nginx_dump_next(&at, reader->dump_end, &file);) {
+        snprintf(path, sizeof path, "%.*s", file.path_n, file.path);
+        if (strcmp(path, pattern) != 0 && fnmatch(pattern, path, FNM_PATHNAME | FNM_PERIOD) != 0)
+            continue;
+        if (read_bytes(reader, path, file.bytes, file.n, parent))
+            return -1;
+        n++;
+    }
+    return n;
+}
 
 /* `include` is replaced by what it names. A pattern may match nothing, a name must be there. */
 static int include(struct reader *reader, const struct source *source, const char *pattern,
                    int parent)
 {
-    char full[MAX_WORD + 512];
-    glob_t found = {0};
-    int failed = 0;
+    char full[2 * MAX_WORD];
+    bool is_pattern = strpbrk(pattern, "*?[") != NULL;
 
-    if (reader->depth >= MAX_DEPTH)
+    if (reader->included >= MAX_INCLUDED)
         return fail(reader, source, "more than 16 files include each other");
     snprintf(full, sizeof full, "%s%s", *pattern == '/' ? "" : reader->folder, pattern);
-    if (!strpbrk(full, "*?["))
-        return read_file(reader, full, parent);
-    if (!glob(full, 0, NULL, &found))
-        for (size_t i = 0; i < found.gl_pathc && !failed; i++)
-            failed = read_file(reader, found.gl_pathv[i], parent);
-    globfree(&found);
-    return failed;
+    if (!reader->dump)
+        return is_pattern ? include_from_disk(reader, full, parent)
+                          : read_file(reader, full, parent);
+    int n = include_from_dump(reader, full, parent);
+    if (n == 0 && !is_pattern)
+        return fail(reader, source, "it includes a file that is not in this text");
+    return n < 0 ? -1 : 0;
 }
 
 /* The words of one directive. Returns the mark that ended them, or MARK_BAD. */
@@ -241,10 +284,13 @@ static int read_blocks(struct reader *reader, struct source *source, int parent)
             if (end_directive(reader, source, index))
                 return -1;
         } else if (mark == MARK_OPEN && directive->n_words) {
+            if (++reader->nested > MAX_NESTED)
+                return fail(reader, source, "more than 64 blocks in each other");
             directive->is_block = true;
             block = index;
         } else if (mark == MARK_CLOSE && !directive->n_words && block != parent) {
             drop_last(reader->conf);
+            reader->nested--;
             block = reader->conf->directives[block].parent;
         } else if (mark == MARK_END && !directive->n_words && block == parent) {
             drop_last(reader->conf);
@@ -277,56 +323,106 @@ static int read_bytes(struct reader *reader, const char *path, const char *bytes
 {
     struct source source = {.at = bytes, .end = bytes + n, .line = 1};
 
-    source.file = add_file(reader->conf, path);
     reader->conf->bytes += n;
+    source.file = reader->conf->n_files < MAX_FILES ? add_file(reader->conf, path) : -1;
     if (source.file < 0 || reader->conf->bytes > MAX_BYTES) {
-        snprintf(reader->text, 512, "%.256s: more than 8 MiB of configuration", path);
+        snprintf(reader->text, 512, "%.256s: more than 8 MiB or 4096 files of configuration", path);
         return -1;
     }
-    reader->depth++;
+    reader->included++;
     int failed = read_blocks(reader, &source, parent);
-    reader->depth--;
+    reader->included--;
     return failed;
+}
+
+static void set_folder(struct reader *reader, const char *path, int path_n)
+{
+    const char *slash = memrchr(path, '/', (size_t)path_n);
+
+    snprintf(reader->folder, sizeof reader->folder, "%.*s", slash ? (int)(slash - path) + 1 : 0,
+             path);
+}
+
+/* A dump begins with the main file; any other text is the main file. */
+static int read_text(struct reader *reader, const char *name, const char *bytes, size_t n)
+{
+    struct spawn_nginx_file first;
+    const char *at = bytes;
+    char path[MAX_WORD];
+
+    if (!spawn_nginx_dump_next(&at, bytes + n, &first))
+        return read_bytes(reader, name, bytes, n, SPAWN_NGINX_TOP);
+    reader->dump = bytes;
+    reader->dump_end = bytes + n;
+    snprintf(path, sizeof path, "%.*s", first.path_n, first.path);
+    set_folder(reader, path, (int)strlen(path));
+    return read_bytes(reader, path, first.bytes, first.n, SPAWN_NGINX_TOP);
+}
+
+/* At most one byte more than there may be. Its bytes, or -1 with errno. */
+static ssize_t read_all(int fd, char *bytes)
+{
+    size_t n = 0;
+    ssize_t got = 0;
+
+    while (n <= MAX_BYTES && (got = read(fd, bytes + n, MAX_BYTES + 1 - n)) > 0)
+        n += (size_t)got;
+    return got < 0 ? -1 : (ssize_t)n;
+}
+
+/* Up to its end. The caller frees; NULL with a sentence. Only the standard input need not be a
+ * file: nothing is to wait for a pipe. */
+static char *load(const struct reader *reader, const char *path, size_t *n)
+{
+    bool is_input = !strcmp(path, "-");
+    int fd = is_input ? STDIN_FILENO : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat status;
+    char *bytes = fd < 0 ? NULL : malloc(MAX_BYTES + 1);
+    ssize_t got = -1;
+
+    if (bytes && (is_input || (!fstat(fd, &status) && S_ISREG(status.st_mode))))
+        got = read_all(fd, bytes);
+    else if (bytes)
+        errno = EINVAL;
+    if (got < 0) {
+        snprintf(reader->text, 512, "%.256s: %s", path, strerror(errno));
+        free(bytes);
+        bytes = NULL;
+    }
+    if (fd >= 0 && !is_input)
+        close(fd);
+    *n = (size_t)got;
+    return bytes;
 }
 
 static int read_file(struct reader *reader, const char *path, int parent)
 {
-    FILE *file = fopen(path, "re");
-    char *bytes = file ? malloc(MAX_BYTES + 1) : NULL;
-    size_t n = bytes ? fread(bytes, 1, MAX_BYTES + 1, file) : 0;
-    int failed = -1;
+    size_t n = 0;
+    char *bytes = load(reader, path, &n);
+    int failed = bytes ? read_bytes(reader, path, bytes, n, parent) : -1;
 
-    if (!bytes || ferror(file))
-        snprintf(reader->text, 512, "%.256s: %s", path, strerror(errno));
-    else
-        failed = read_bytes(reader, path, bytes, n, parent);
     free(bytes);
-    if (file)
-        fclose(file);
     return failed;
 }
 
 int spawn_nginx_conf_read(struct spawn_nginx_conf *conf, const char *path, char text[512])
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
-    struct reader reader = {.conf = conf, .folder = folder, .text = text};
-    int failed = -1;
+    struct reader reader = {.conf = conf, .text = text};
+    size_t n = 0;
+    char *bytes = load(&reader, path, &n);
 
-    if (folder)
-        failed = read_file(&reader, path, SPAWN_NGINX_TOP);
-    else
-        snprintf(text, 512, "no memory");
-    free(folder);
+    set_folder(&reader, path, (int)strlen(path));
+    int failed = bytes ? read_text(&reader, path, bytes, n) : -1;
+    free(bytes);
     return failed;
 }
 
 int spawn_nginx_conf_parse(struct spawn_nginx_conf *conf, const char *name, const char *bytes,
                            size_t n, char text[512])
 {
-    struct reader reader = {.conf = conf, .folder = "", .text = text};
+    struct reader reader = {.conf = conf, .text = text, .dump = n ? bytes : "", .dump_end = bytes};
 
-    return read_bytes(&reader, name, bytes, n, SPAWN_NGINX_TOP);
+    return read_text(&reader, name, bytes, n);
 }
 
 void spawn_nginx_conf_free(struct spawn_nginx_conf *conf)
@@ -338,114 +434,4 @@ void spawn_nginx_conf_free(struct spawn_nginx_conf *conf)
     free(conf->files);
     free(conf->directives);
     *conf = (struct spawn_nginx_conf){0};
-}
-
-/* ---- looking -------------------------------------------------------------------------------- */
-
-static bool is_called(const struct spawn_nginx_conf *conf, int i, const char *name)
-{
-    return !name || !strcmp(conf->directives[i].words[0], name);
-}
-
-int spawn_nginx_conf_next(const struct spawn_nginx_conf *conf, int parent, const char *name,
-                          int after)
-{
-    for (int i = after + 1; i < conf->n; i++)
-        if (conf->directives[i].parent == parent && is_called(conf, i, name))
-            return i;
-    return -1;
-}
-
-static bool is_within(const struct spawn_nginx_conf *conf, int i, int block)
-{
-    while (i != SPAWN_NGINX_TOP && i != block)
-        i = conf->directives[i].parent;
-    return i == block;
-}
-
-int spawn_nginx_conf_find(const struct spawn_nginx_conf *conf, int within, const char *name,
-                          int after)
-{
-    for (int i = after + 1; i < conf->n; i++)
-        if (i != within && is_called(conf, i, name) && is_within(conf, i, within))
-            return i;
-    return -1;
-}
-
-int spawn_nginx_conf_effective(const struct spawn_nginx_conf *conf, int block, const char *name)
-{
-    for (;; block = conf->directives[block].parent) {
-        int last = -1;
-        for (int i = -1; (i = spawn_nginx_conf_next(conf, block, name, i)) >= 0;)
-            last = i;
-        if (last >= 0 || block == SPAWN_NGINX_TOP)
-            return last;
-    }
-}
-
-const char *spawn_nginx_conf_word(const struct spawn_nginx_conf *conf, int directive, int i)
-{
-    if (directive < 0 || i >= conf->directives[directive].n_words)
-        return "";
-    return conf->directives[directive].words[i];
-}
-
-bool spawn_nginx_conf_has(const struct spawn_nginx_conf *conf, int directive, const char *word)
-{
-    for (int i = 1; directive >= 0 && i < conf->directives[directive].n_words; i++)
-        if (!strcmp(conf->directives[directive].words[i], word))
-            return true;
-    return false;
-}
-
-/* ---- numbers -------------------------------------------------------------------------------- */
-
-struct unit {
-    const char *name;
-    int64_t value;
-};
-
-/* Digits and a unit, again and again; where the unit is missing the last one of the table counts.
- */
-static int64_t sum_of_units(const char *text, const struct unit *units, int n_units)
-{
-    int64_t sum = 0;
-
-    if (!*text)
-        return -1;
-    while (*text) {
-        char *end;
-        errno = 0;
-        long long number = strtoll(text, &end, 10);
-        size_t letters = strcspn(end, "0123456789 ");
-        int i = 0;
-        while (i < n_units &&
-               (strlen(units[i].name) != letters || strncmp(units[i].name, end, letters) != 0))
-            i++;
-        int64_t part;
-        if (end == text || *text == '-' || *text == '+' || errno || i == n_units ||
-            __builtin_mul_overflow((int64_t)number, units[i].value, &part) ||
-            __builtin_add_overflow(sum, part, &sum))
-            return -1;
-        text = end + letters + strspn(end + letters, " ");
-    }
-    return sum;
-}
-
-int64_t spawn_nginx_conf_time_ms(const char *text)
-{
-    static const struct unit units[] = {{"ms", 1},         {"s", 1000},        {"m", 60000},
-                                        {"h", 3600000},    {"d", 86400000},    {"w", 604800000},
-                                        {"M", 2592000000}, {"y", 31536000000}, {"", 1000}};
-
-    return sum_of_units(text, units, sizeof units / sizeof *units);
-}
-
-int64_t spawn_nginx_conf_size_bytes(const char *text)
-{
-    static const struct unit units[] = {{"k", 1 << 10}, {"K", 1 << 10}, {"m", 1 << 20},
-                                        {"M", 1 << 20}, {"g", 1 << 30}, {"G", 1 << 30},
-                                        {"", 1}};
-
-    return sum_of_units(text, units, sizeof units / sizeof *units);
 }

@@ -29,13 +29,17 @@ struct spawn_nginx_conf {
 };
 
 /* The file and all that it includes; relative names are taken from its own folder, as nginx does.
- * Returns 0, or -1 with a sentence. spawn_nginx_conf_free() is due in either case. */
+ * Or what `nginx -T` printed; "-": the standard input. Returns 0, or -1 with a sentence.
+ * spawn_nginx_conf_free() is due in either case. */
 int spawn_nginx_conf_read(struct spawn_nginx_conf *conf, const char *path, char text[512]);
 
-/* The same from memory; name: what sentences call it. */
+/* The same from memory; name: what sentences call it. Includes are looked for in the text, which
+ * may be of `nginx -T`, and nowhere else. */
 int spawn_nginx_conf_parse(struct spawn_nginx_conf *conf, const char *name, const char *bytes,
                            size_t n, char text[512]);
 void spawn_nginx_conf_free(struct spawn_nginx_conf *conf);
+
+/* ---- nginx_look.c --------------------------------------------------------------------------- */
 
 /* The next directive of that name (NULL: any) directly in block `parent`, after index `after` (-1:
  * from the beginning); -1: none. */
@@ -58,5 +62,17 @@ bool spawn_nginx_conf_has(const struct spawn_nginx_conf *conf, int directive, co
 /* "130s", "1m 30s", "500ms", "90" -> milliseconds; "16m", "1g", "4096" -> bytes; -1: malformed. */
 int64_t spawn_nginx_conf_time_ms(const char *text);
 int64_t spawn_nginx_conf_size_bytes(const char *text);
+
+/* ---- nginx_dump.c: the files in what `nginx -T` printed -------------------------------------- */
+
+struct spawn_nginx_file {
+    const char *path; /* [path_n] */
+    int path_n;
+    const char *bytes; /* [n] */
+    size_t n;
+};
+
+/* The next file in [*at, end), and past it; false: none, so this is no dump if it was the first. */
+bool spawn_nginx_dump_next(const char **at, const char *end, struct spawn_nginx_file *file);
 
 #endif

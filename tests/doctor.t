@@ -51,13 +51,13 @@ class Machine:
 
 
 class Report:
-    def __init__(self, running, *arguments, machine=None, before=(), run_dir=None):
+    def __init__(self, running, *arguments, machine=None, before=(), run_dir=None, text=""):
         command = [*before, service.program("resnet-ctl"), "--run-dir", run_dir or running.run_dir, "doctor",
                    "--json", *arguments]  # fmt: skip
         if machine:
             command += ["--root", machine.root]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False,
-                              env=service.clean_environment())  # fmt: skip
+                              env=service.clean_environment(), input=text)  # fmt: skip
         self.code, self.text = done.returncode, done.stdout + done.stderr
         self.checks = json.loads(done.stdout)["checks"]
         self.wrong = [c for c in self.checks if c["level"] != "ok"]
@@ -233,15 +233,30 @@ def put_aside(path, data):
     os.replace(path + ".new", path)
 
 
-def a_full_disk(running, machine):
-    folder = os.path.dirname(running.environment["RESNET_LOG"])
-    fill = 'mount -t tmpfs -o size=64k none "$0" && touch "$0/log" && exec "$@"'
-    before = ["unshare", "-m", "sh", "-c", fill, folder]
-    if subprocess.run([*before, "true"], capture_output=True, timeout=SECONDS, check=False).returncode:
-        tap.skip("a full disk", "no mount namespace can be made here")
-        return
-    Report(running, "--no-verify", machine=machine, before=before).only(
-        "log-disk", "fail", "logrotate", "a full disk")  # fmt: skip
+def full_disks(running, machine):
+    for what, folder, check in (
+        ("no room for the log", os.path.dirname(running.environment["RESNET_LOG"]), "log-disk"),
+        ("no room for bodies", os.path.join(running.directory, "tmp", "body"), "nginx-bodies"),
+    ):
+        fill = 'mount -t tmpfs -o size=64k none "$0" && touch "$0/log" && exec "$@"'
+        before = ["unshare", "-m", "sh", "-c", fill, folder]
+        if subprocess.run([*before, "true"], capture_output=True, timeout=SECONDS, check=False).returncode:
+            tap.skip(what, "no mount namespace can be made here")
+            continue
+        report = Report(running, "--no-verify", machine=machine, before=before)
+        report.only(check, "fail", "make room", what)
+
+
+def from_a_dump(running, machine):
+    """What nginx -T prints, as if nginx ran in another container."""
+    command = [service.NGINX, "-T", "-p", running.directory, "-c", os.path.join(running.directory, "nginx.conf")]
+    dump = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    report = Report(running, "--no-verify", "--nginx-conf", "-", machine=machine, text=dump)
+    tap.equal(report.wrong, [], "nginx -T through a pipe: well")
+    tap.ok(any(c["check"] == "nginx-read" for c in report.checks), "and its locations were found", report.checks)
+    wrong = dump.replace("fastcgi_read_timeout 130000ms", "fastcgi_read_timeout 60s")
+    report = Report(running, "--no-verify", "--nginx-conf", "-", machine=machine, text=wrong)
+    report.only("nginx-read", "fail", "fastcgi_read_timeout 130000ms", "nginx -T with a short time-out")
 
 
 def another_user(running, machine):
@@ -286,7 +301,8 @@ def all_in_one_service():
                 seeds_of_the_machine(running)
                 seeds_of_sockets(running, machine)
                 seeds_of_the_model(running, machine)
-                a_full_disk(running, machine)
+                full_disks(running, machine)
+                from_a_dump(running, machine)
                 another_user(running, machine)
     finally:
         shutil.rmtree(folder)
@@ -297,6 +313,7 @@ def seeds_of_the_environment():
     for what, settings, check, remedy in (
         ("a stray OPENBLAS_CORETYPE", {"OPENBLAS_CORETYPE": "Haswell"}, "openblas-env", "OPENBLAS_CORETYPE"),
         ("a lowered instruction set", {"RESNET_ISA": "blas"}, "isa", "RESNET_ISA"),
+        ("an old OpenBLAS setting", {"OPENBLAS_L2_SIZE": "262144"}, "openblas-env", "OPENBLAS_L2_SIZE"),
         ("a long backlog", {"RESNET_BACKLOG": 60000}, "backlog", "net.core.somaxconn=60000"),
         ("more workers than CPUs", {"workers": 2, "before": ["taskset", "-c", cpu()]}, "cpus", "RESNET_WORKERS=auto"),
     ):
@@ -311,7 +328,8 @@ def cpu():
 def one_address_for_all():
     with Machine() as machine, service.Service(workers=1, RESNET_ISA="best", RESNET_RATE_LIMIT=100000) as running:
         picture = draw.jpeg(seed=1)
-        Report(running, "--no-verify", machine=machine)
+        report = Report(running, "--no-verify", machine=machine)
+        tap.equal(report.wrong, [], "a limit per client, and nobody yet: well")
         tap.equal({running.post(picture).status for _ in range(25)}, {200}, "25 answers")
         service.until(lambda: len(running.access()) >= 25, SECONDS, "25 lines in nginx's log")
         report = Report(running, "--no-verify", machine=machine)

@@ -165,6 +165,47 @@ static void what_cannot_be_included(void **state)
     assert_int_equal(read_main(), -1);
 }
 
+/* What nginx -T prints, its standard error with it. */
+static void a_dump_has_all_files(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("nginx: the configuration file /e/nginx.conf syntax is ok\n"
+                           "# configuration file /e/nginx.conf:\n"
+                           "http { include c.d/*.conf; include types; last 4; }\n\n"
+                           "# configuration file /e/c.d/b.conf:\n"
+                           "three 3;\n\n"
+                           "# configuration file /e/types:\n"
+                           "four; # configuration file /e/none:\n"
+                           "# configuration file /e/c.d/a.txt:\n"
+                           "}}}\n"),
+                     0);
+    static const char *const names[] = {"http", "three", "four", "last"};
+    assert_int_equal(conf.n, 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(word(i, 0), names[i]);
+    assert_string_equal(conf.files[conf.directives[1].file], "/e/c.d/b.conf");
+    assert_int_equal(conf.directives[1].line, 1);
+    assert_int_equal(parse("# configuration file /e/a:\ninclude /e/b;\n"), -1);
+    assert_non_null(strstr(text, "not in this text"));
+    assert_int_equal(parse("# configuration file /e/a:\ninclude a;\n"), -1);
+    assert_non_null(strstr(text, "include each other"));
+    assert_int_equal(parse("include /dev/null;\n"), -1); /* a text alone has no other files */
+    put("main", "# configuration file /e/a:\na 1;\n");
+    assert_int_equal(read_main(), 0);
+    assert_string_equal(conf.files[0], "/e/a");
+}
+
+static void what_is_no_file(void **state)
+{
+    char path[128];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/main", folder);
+    assert_int_equal(mkfifo(path, 0600), 0); /* nobody writes into it */
+    assert_int_equal(read_main(), -1);
+    assert_int_equal(spawn_nginx_conf_read(&conf, folder, text), -1);
+}
+
 static void what_is_no_configuration(void **state)
 {
     static const struct {
@@ -188,6 +229,12 @@ static void what_is_no_configuration(void **state)
     word_too_long[10000] = '\0';
     assert_int_equal(parse(word_too_long), -1);
     free(word_too_long);
+    char *nested = calloc(1, 401);
+    for (int i = 0; i < 200; i++)
+        memcpy(nested + 2 * i, "a{", 2);
+    assert_int_equal(parse(nested), -1);
+    assert_non_null(strstr(text, "64 blocks"));
+    free(nested);
     assert_int_equal(parse(""), 0);
     assert_int_equal(conf.n, 0);
 }
@@ -228,8 +275,9 @@ static void times_and_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(words_quotes_and_comments), TEST(blocks_inherit),           TEST(files_include_files),
-        TEST(what_cannot_be_included),   TEST(what_is_no_configuration), TEST(times_and_sizes),
+        TEST(words_quotes_and_comments), TEST(blocks_inherit),       TEST(files_include_files),
+        TEST(what_cannot_be_included),   TEST(a_dump_has_all_files), TEST(what_is_no_file),
+        TEST(what_is_no_configuration),  TEST(times_and_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
