@@ -111,6 +111,20 @@ static void tell_nobody(struct fcgi_buffer *text, const struct spawn_why_request
         fcgi_buffer_text(text, ": no worker's line about it is in these logs");
 }
 
+/* A host's logs may not be among those given. */
+static void tell_missing(struct fcgi_buffer *text, const struct spawn_why_request *request)
+{
+    int unanswered = 0;
+
+    if (!request->access || !request->n_tries)
+        return;
+    for (int i = 0; i < request->n_tries; i++)
+        unanswered += !spawn_why_answered(&request->try[i]);
+    int missing = spawn_why_nginx_upstreams(request->access).broken - unanswered;
+    if (missing > 0)
+        fcgi_buffer_format(text, "; %d of nginx's tries left no line in these logs", missing);
+}
+
 void spawn_why_verdict(const struct spawn_why_request *request, FILE *out)
 {
     struct fcgi_buffer text = {0};
@@ -128,6 +142,7 @@ void spawn_why_verdict(const struct spawn_why_request *request, FILE *out)
         }
         separator = "; then ";
     }
+    tell_missing(&text, request);
     if (!request->n_tries)
         tell_nobody(&text, request);
     if (text.n && text.bytes[text.n - 1] != '.')

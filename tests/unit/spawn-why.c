@@ -121,6 +121,16 @@ static void where_the_time_went(void **state)
     assert_non_null(strstr(out, "took it after 1.50 s in the queue\n"));
 }
 
+/* Of two tries the first one's host gave no logs. */
+static void a_try_that_nobody_tells_of(void **state)
+{
+    const char *lines[] = {arrived, answered};
+
+    (void)state;
+    assert_int_equal(tell("the-request", lines, 2), 1);
+    assert_non_null(strstr(out, "; 1 of nginx's tries left no line in these logs.\n"));
+}
+
 static void an_id_used_twice(void **state)
 {
     const char *lines[] = {
@@ -237,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_any_order),
         cmocka_unit_test(where_the_time_went),
+        cmocka_unit_test(a_try_that_nobody_tells_of),
         cmocka_unit_test(an_id_used_twice),
         cmocka_unit_test(hosts_are_told_apart),
         cmocka_unit_test(the_service_is_part_of_it),
