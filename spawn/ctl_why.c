@@ -129,6 +129,27 @@ static int tell(struct spawn_why *why)
     return n;
 }
 
+/* A request that is not over has no line of its end, but a worker that has it. */
+static int tell_present(const struct fcgi_config *config, const char *id)
+{
+    static struct spawn_view view;
+    char ms[32];
+
+    if (spawn_view_try(&view, config))
+        return 0;
+    for (int i = 0; i < view.n_workers; i++) {
+        const struct spawn_view_worker *worker = &view.worker[i];
+        if (strcmp(worker->request_id, id))
+            continue;
+        spawn_ctl_duration(worker->ms, ms);
+        printf("At present worker %d.%d, pid %d, has it, for %s, in %s%s%s.\n", worker->slot,
+               worker->generation, worker->pid, ms, worker->stage, worker->layer[0] ? ", " : "",
+               worker->layer);
+        return 1;
+    }
+    return 0;
+}
+
 int spawn_ctl_why(const struct fcgi_config *config, int argc, char **argv)
 {
     struct spawn_why why = {0};
@@ -140,6 +161,7 @@ int spawn_ctl_why(const struct fcgi_config *config, int argc, char **argv)
     int failed =
         argc > 2 ? read_given(&why, argc, argv) : read_own(&why, config->log) | read_nginx(&why);
     int n = tell(&why);
+    n += argc == 2 && tell_present(config, why.id);
     if (!n) {
         fputs("resnet-ctl: why: no line about ", stderr);
         spawn_printable_print(why.id, 128, stderr);

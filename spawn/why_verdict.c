@@ -61,7 +61,7 @@ static void tell_outcome(struct fcgi_buffer *text, const struct spawn_why_reques
 
     if (!access) {
         fcgi_buffer_text(text, "What the client got is not known: nginx's line about it is not in "
-                               "these logs");
+                               "these logs, or it is not over");
         return;
     }
     if (status == 499)

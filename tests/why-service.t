@@ -14,22 +14,34 @@ import subprocess
 
 import tap
 from service import NGINX, Service, until
-from why import golden, holds, logs_of, post, tell, told
+from why import BUSY, golden, holds, logs_of, post, tell, told
+
+
+def stop(worker):
+    """Until SIGCONT: however slow this machine is, it is not done before that."""
+    os.kill(worker["pid"], signal.SIGSTOP)
+    return worker["pid"]
 
 
 def waits():
     """One worker, held: a request that waits for too long; one that finds the queue full."""
-    with Service(workers=1, faults="sleep=8000@layer1.0~why-first:1", RESNET_BACKLOG=1) as service:
+    with Service(workers=1, faults="sleep=3000@layer1.0~why-first:1", RESNET_BACKLOG=1) as service:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             first = pool.submit(post, service, "why-first")
-            holds(service, "why-first")
+            held = stop(holds(service, "why-first", "layer1.0"))
             late = pool.submit(post, service, "why-late", **{"X-Request-Timeout-Ms": "500"})
             depth = lambda: service.status()["queue"]["depth"]  # noqa: E731
             until(lambda: depth() == 1, 60, "one that waits")
             second = pool.submit(post, service, "why-second")
             until(lambda: depth() == 2, 60, "a full queue")
+            now = tell("why-first", environment={"RESNET_RUN_DIR": service.run_dir, "RESNET_LOG": service.log,
+                                                 "NGINX_ACCESS_LOG": service.access_log})  # fmt: skip
+            tap.ok(now.returncode == 0 and re.search(r"At present worker 0\.1, pid \d+, has it, for "
+                                                     r"[\d.]+ m?s, in infer, layer1\.0\.conv1\.", now.stdout),
+                   "who has it at present", now)  # fmt: skip
             shed = post(service, "why-shed")
             tap.equal((shed.status, shed.code()), (503, "overloaded"), "shed: 503")
+            os.kill(held, signal.SIGCONT)
             tap.equal(late.result().status, 504, "late: 504")
             tap.equal((first.result().status, second.result().status), (200, 200), "others: 200")
         told(service, "shed", without=())
@@ -46,18 +58,19 @@ def no_request_at_all():
 
 def stops():
     """A request that is answered during the drain, one that comes during it, one that comes after."""
-    service = Service(workers=1, faults="sleep=8000@layer1.0~why-drained:1")
+    service = Service(workers=1, faults="sleep=3000@layer1.0~why-drained:1")
     with service, concurrent.futures.ThreadPoolExecutor(1) as pool:
         held = pool.submit(post, service, "why-drained")
-        holds(service, "why-drained")
+        worker = stop(holds(service, "why-drained", "layer1.0"))
         service.spawn.send_signal(signal.SIGTERM)
         until(lambda: service.get("/health/ready").json()["status"] == "draining", 60, "the drain")
         late = post(service, "why-draining")
         tap.equal((late.status, late.code()), (503, "draining"), "draining: 503")
+        os.kill(worker, signal.SIGCONT)
         tap.equal(held.result().status, 200, "drained: 200")
         tap.equal(service.spawn.wait(60), 0, "exit code 0")
         tap.equal(post(service, "why-nobody").status, 503, "nobody: 503")
-        told(service, "drained")
+        told(service, "drained", without=(*BUSY, "resnet-spawn ended"))  # as it does right after it
         for name, event in (("draining", "resnet-spawn was told to stop"), ("nobody", "resnet-spawn ended")):
             told(service, name, without=("(service)",))  # before or after nginx's line: nginx's clock ticks
             done = tell(f"why-{name}", *logs_of(service, f"why-{name}"))
@@ -71,7 +84,7 @@ def drain_timeout():
         service.start()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             held = pool.submit(post, service, "why-cut-off")
-            holds(service, "why-cut-off")
+            holds(service, "why-cut-off", "layer1.0")
             tap.equal(service.stop()[0], 75, "drain timeout: exit code 75")
             tap.equal(held.result().status, 503, "cut off: 503")
         # resnet-control leaves as well: nginx may still find it, or nobody

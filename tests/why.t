@@ -53,11 +53,11 @@ def in_json():
 
 def killed_and_left():
     """kill -9 of a worker in the middle; a client that does not wait."""
-    with Service(workers=2, faults="sleep=5000@layer2.0~why-killed:1;sleep=200@*~why-hangup",
+    with Service(workers=2, faults="sleep=600000@layer2.0~why-killed:1;sleep=200@*~why-hangup",
                  RESNET_REQUEST_TIMEOUT="60s") as service:  # fmt: skip
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             asked = pool.submit(post, service, "why-killed")
-            os.kill(holds(service, "why-killed")["pid"], signal.SIGKILL)
+            os.kill(holds(service, "why-killed", "layer2.0")["pid"], signal.SIGKILL)
             tap.equal(asked.result().status, 200, "killed: 200")
         told(service, "killed", workers=2)
         with socket.create_connection(("127.0.0.1", service.port), 60) as connection:

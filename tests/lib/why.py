@@ -84,7 +84,16 @@ def told(running, name, workers=None, without=BUSY, layers=False):
     golden(name, tell(request_id, *logs_of(running, request_id)), without, layers)
 
 
-def holds(running, request_id):
-    """The worker that has the request, once it is in the network."""
-    mine = lambda: [w for w in running.busy() if w["request_id"] == request_id and w["layer"]]  # noqa: E731
-    return service.until(mine, 60, f"a worker with {request_id}")[0]
+def holds(running, request_id, layer=""):
+    """The worker that has the request, once it is in the network; or in that layer of it, where the
+    fault is that holds it."""
+
+    def mine():
+        mine = [w for w in running.busy() if w["request_id"] == request_id]
+        return [w for w in mine if (w["layer_name"] or "").startswith(layer) and w["layer"]]
+
+    worker = service.until(mine, 60, f"a worker with {request_id}")[0]
+    faults = lambda: [x for x in running.logged("fault") if x["request_id"] == request_id]  # noqa: E731
+    if layer:
+        service.until(faults, 60, "the fault's line")
+    return worker
