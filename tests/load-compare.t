@@ -161,6 +161,9 @@ def orientation():
         def in_int8(picture, query):
             return turns(picture, query) + (b"" if "fp32" in query else b"int8")
 
+        def plain_in_int8(picture, query):
+            return plain(picture, query) + (b"" if "fp32" in query else b"int8")
+
         for old, new, who in ((plain, turns, "the new service turns"), (turns, plain, "the old service turns")):
             with network(old) as a, network(new) as b:
                 found = compare(a.url, b.url, directory)
@@ -170,6 +173,9 @@ def orientation():
         with network(plain) as a, network(in_int8, more="X-Precision: int8\r\n") as b:
             causes = compare(a.url, b.url, directory)["causes"]
         tap.equal((causes["precision"], causes["exif_and_precision"]), (2, 2), "two causes at once")
+        with network(plain) as a, network(plain_in_int8, more="X-Precision: int8\r\n") as b:
+            causes = compare(a.url, b.url, directory)["causes"]
+        tap.equal((causes["precision"], causes["exif_and_precision"]), (4, 0), "EXIF that changes nothing")
 
 
 # ---- shapes ------------------------------------------------------------------------------------------
@@ -205,6 +211,19 @@ def shapes():
         found = compare(old.url, new.url, PICTURES)
     details = {case["old"]["detail"] for case in found["differences"]}
     tap.equal((found["failed_old"], details), (3, {"no predictions"}), "no shape that is known")
+
+
+def in_turns():
+    order = []
+
+    def logged(name):
+        return lambda picture, _: order.append(name) or picture
+
+    with network(logged("old")) as old, network(logged("new")) as new:
+        compare(old.url, new.url, PICTURES, "--warm-up", "1")
+    first, both = order[:2], order[2:]
+    tap.equal(first, ["old", "new"], "one picture to warm both up")
+    tap.equal(both, ["old", "new", "new", "old", "old", "new"], "none is always asked first")
 
 
 def failures():
@@ -297,4 +316,4 @@ with tempfile.TemporaryDirectory() as temporary:
     DRAWN = drawn()
     tap.equal(len(DRAWN), 4, "four pictures are drawn, once")
     RED, BLUE = DRAWN[1], DRAWN[2]
-    tap.run(each_cause, orientation, shapes, failures, page, ours)
+    tap.run(each_cause, orientation, in_turns, shapes, failures, page, ours)
