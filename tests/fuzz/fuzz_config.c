@@ -10,6 +10,16 @@ static void on_warning(const char *sentence)
     FUZZ_EXPECT(sentence[0] != 0);
 }
 
+/* RESNET_NAME */
+static void drop_option(const struct fcgi_option *option)
+{
+    char name[64] = "RESNET_";
+
+    for (size_t i = 0; option->name[i] != 0; i++)
+        name[7 + i] = option->name[i] == '-' ? '_' : (char)(option->name[i] & ~0x20);
+    unsetenv(name);
+}
+
 /* Through text and back. */
 static void round_trip(const struct fcgi_config *config)
 {
@@ -28,6 +38,31 @@ static void round_trip(const struct fcgi_config *config)
     }
 }
 
+/* The environment, as a child would read it. */
+static void exported(const struct fcgi_config *config, int program)
+{
+    static struct fcgi_config child;
+    char *argv[] = {(char *)"child", NULL}, text[256], *help = NULL, a[4096], b[4096];
+    size_t n = 0;
+    FILE *out = open_memstream(&help, &n);
+    int rest;
+
+    fcgi_config_export(config);
+    FUZZ_EXPECT(fcgi_config_load(&child, program, 1, argv, &rest, on_warning, text) == 0);
+    for (const struct fcgi_option *o = fcgi_config_options; o->name != NULL; o++) {
+        if (o->help == NULL || o->kind == FCGI_OPTION_SWITCH || !(o->programs & program))
+            continue;
+        fcgi_config_format(config, o, a);
+        fcgi_config_format(&child, o, b);
+        FUZZ_EXPECT(a[0] == 0 || strcmp(a, b) == 0);
+    }
+    fcgi_config_help(out, program);
+    fclose(out);
+    free(help);
+    for (const struct fcgi_option *o = fcgi_config_options; o->name != NULL; o++)
+        drop_option(o);
+}
+
 static void load(int program, int argc, char **argv)
 {
     static struct fcgi_config config;
@@ -40,6 +75,7 @@ static void load(int program, int argc, char **argv)
     if (code == 0) {
         FUZZ_EXPECT(rest >= 1 && rest <= argc);
         round_trip(&config);
+        exported(&config, program);
     }
 }
 

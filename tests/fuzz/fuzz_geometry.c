@@ -30,6 +30,17 @@ static void feed(struct fcgi_resize *resize)
     free(row);
 }
 
+static void normalise(const uint8_t *crop, const struct wt_recipe *recipe)
+{
+    size_t n = (size_t)recipe->crop * (size_t)recipe->crop * 3;
+    float *x = malloc(n * sizeof *x);
+
+    fcgi_preprocess_normalise(crop, recipe, x);
+    for (size_t i = 0; i < n; i++)
+        FUZZ_EXPECT(x[i] > -3 && x[i] < 3); /* ImageNet's mean and deviation */
+    free(x);
+}
+
 /* A gray picture stays gray where it is shown. */
 static void resize(const struct wt_recipe *recipe, const struct fcgi_extent *across,
                    const struct fcgi_extent *down, int orientation)
@@ -55,6 +66,7 @@ static void resize(const struct wt_recipe *recipe, const struct fcgi_extent *acr
                     (size_t)(across->pad + across->count / 2)) *
                        3;
         FUZZ_EXPECT(middle[0] == 0x5a && middle[1] == 0x5a && middle[2] == 0x5a);
+        normalise(crop, recipe);
     }
     fcgi_resize_free(made);
     free(crop);
@@ -71,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     for (int i = 0; i < NUMBERS; i++)
         v[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
     recipe.crop = 32 + (int)(v[2] % 64);
-    recipe.resize = recipe.crop + (int)(v[3] % 512);
+    recipe.resize = 16 + (int)(v[3] % 512); /* smaller than the crop, too: it is padded then */
     recipe.squash = v[4] & 1;
     recipe.interpolation = v[5] & 1 ? WT_BICUBIC : WT_BILINEAR;
     fcgi_preprocess_extents(&recipe, (int)v[0] + 1, (int)v[1] + 1, &across, &down);

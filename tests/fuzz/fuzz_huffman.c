@@ -1,9 +1,9 @@
-/* huffman: two tables' counts and values, how many coefficients are wanted, then data; beside a
- * decoder that takes a bit at a time. */
+/* huffman: two tables' counts and values, how many coefficients are wanted, blocks between restart
+ * markers, then data; beside a decoder that takes a bit at a time. */
 #include "fcgi/huffman.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { LENGTHS = 16, MAX_BLOCKS = 400, UNIT_BLOCKS = 10 };
+enum { LENGTHS = 16, MAX_INTERVALS = 64, UNIT_BLOCKS = 10 };
 
 struct spec {
     uint8_t counts[17], values[256];
@@ -99,30 +99,43 @@ static int read_spec(struct spec *spec, const uint8_t **bytes, size_t *n)
     return 0;
 }
 
-static void decode(struct fcgi_huffman *huffman, const struct spec spec[2], int want,
-                   const uint8_t *bytes, size_t n)
+/* Up to the next restart marker, which is number 0 to 7 in turn; 0 when it follows. */
+static int interval(struct fcgi_huffman *huffman, const struct fcgi_huffman_table tables[2],
+                    const struct spec spec[2], int want, int blocks, struct bits *bits, int *good)
 {
-    static struct fcgi_huffman_table dc, ac; /* large */
-    struct bits bits = {.at = bytes, .end = bytes + n};
     int16_t coefs[FCGI_HUFFMAN_BLOCK];
-    int expected[64], good = 1;
+    int expected[64];
 
-    memset(&dc, 0, sizeof dc);
-    memset(&ac, 0, sizeof ac);
-    if (fcgi_huffman_table(&dc, spec[0].counts, spec[0].values, 1) != 0 ||
-        fcgi_huffman_table(&ac, spec[1].counts, spec[1].values, 0) != 0)
-        return;
-    fcgi_huffman_open(huffman, bytes, n);
-    for (int i = 0; i < MAX_BLOCKS && !fcgi_huffman_overrun(huffman); i++) {
+    for (int i = 0; i < blocks && !fcgi_huffman_overrun(huffman); i++) {
         if (i % UNIT_BLOCKS == 0)
             fcgi_huffman_fill(huffman);
-        fcgi_huffman_block(huffman, &dc, &ac, want, coefs);
-        good = good && block(&bits, &spec[0], &spec[1], expected) == 0;
-        for (int k = 0; k <= want && good; k++)
+        fcgi_huffman_block(huffman, &tables[0], &tables[1], want, coefs);
+        *good = *good && block(bits, &spec[0], &spec[1], expected) == 0;
+        for (int k = 0; k <= want && *good; k++)
             FUZZ_EXPECT(coefs[k] == expected[k]);
     }
-    FUZZ_EXPECT(!good || !fcgi_huffman_overrun(huffman));
-    fcgi_huffman_restart(huffman, 0);
+    FUZZ_EXPECT(!*good || !fcgi_huffman_overrun(huffman));
+    fcgi_huffman_fill(huffman);
+    return fcgi_huffman_overrun(huffman) ? -1 : 0;
+}
+
+static void decode(struct fcgi_huffman *huffman, const struct spec spec[2], int want, int blocks,
+                   const uint8_t *bytes, size_t n)
+{
+    static struct fcgi_huffman_table tables[2]; /* large */
+    struct bits bits = {.at = bytes, .end = bytes + n};
+    int good = 1;
+
+    if (fcgi_huffman_table(&tables[0], spec[0].counts, spec[0].values, 1) != 0 ||
+        fcgi_huffman_table(&tables[1], spec[1].counts, spec[1].values, 0) != 0)
+        return;
+    fcgi_huffman_open(huffman, bytes, n);
+    for (int number = 0; number < MAX_INTERVALS; number++) {
+        if (interval(huffman, tables, spec, want, blocks, &bits, &good) != 0 ||
+            fcgi_huffman_restart(huffman, number & 7) != 0)
+            return;
+        good = 0; /* the other does not know where it goes on */
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
@@ -130,8 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     struct fcgi_huffman *huffman = malloc(sizeof *huffman);
     struct spec spec[2];
 
-    if (read_spec(&spec[0], &bytes, &n) == 0 && read_spec(&spec[1], &bytes, &n) == 0 && n > 0)
-        decode(huffman, spec, bytes[0] % FCGI_HUFFMAN_COEFS, bytes + 1, n - 1);
+    if (read_spec(&spec[0], &bytes, &n) == 0 && read_spec(&spec[1], &bytes, &n) == 0 && n > 1)
+        decode(huffman, spec, bytes[0] % FCGI_HUFFMAN_COEFS, bytes[1] + 1, bytes + 2, n - 2);
     free(huffman);
     return 0;
 }

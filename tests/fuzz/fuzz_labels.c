@@ -4,6 +4,20 @@
 
 enum { MAX_CLASSES = 1 << 20 };
 
+/* Those that a model without a file has. */
+static void check_others(int classes)
+{
+    struct wt_labels labels;
+    struct wt_err err;
+
+    FUZZ_EXPECT(wt_labels_default(&labels, classes, &err) == WT_OK);
+    FUZZ_EXPECT(wt_labels_check(labels.text, labels.bytes, classes, &err) == WT_OK);
+    wt_labels_free(&labels);
+    FUZZ_EXPECT(wt_labels_synthetic(&labels, classes, &err) == WT_OK);
+    FUZZ_EXPECT(wt_labels_check(labels.text, labels.bytes, classes, &err) == WT_OK);
+    wt_labels_free(&labels);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     char *line = fuzz_line(&bytes, &n), path[32];
@@ -18,6 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         FUZZ_EXPECT(wt_labels_check(labels.text, labels.bytes, classes, &err) == WT_OK);
         wt_labels_free(&labels);
     }
+    if (classes >= 1 && classes <= 1000)
+        check_others(classes);
     close(fd);
     return 0;
 }

@@ -49,7 +49,7 @@ static void check_body(const uint8_t *bytes, size_t n, int id)
 }
 
 /* As input.c reads it from a connection that ends with these bytes. */
-static void read_body(const uint8_t *bytes, size_t n, int id)
+static void read_body(const uint8_t *bytes, size_t n, int id, int64_t declared)
 {
     _Atomic uint64_t ticks = 0;
     struct fcgi_err err = {.code = FCGI_E_OK};
@@ -60,10 +60,11 @@ static void read_body(const uint8_t *bytes, size_t n, int id)
     if (send(pair[1], bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n) {
         shutdown(pair[1], SHUT_WR);
         FUZZ_EXPECT(fcgi_input_open(&input, MAX_BODY) == 0);
-        code = fcgi_input_read(&input, pair[0], id, -1, 0, &ticks, &err);
+        code = fcgi_input_read(&input, pair[0], id, declared, 0, &ticks, &err);
         FUZZ_EXPECT(input.n <= input.max && input.n <= input.total);
         FUZZ_EXPECT(code == FCGI_E_OK || code == FCGI_E_BODY_TOO_LARGE ||
-                    code == FCGI_E_BODY_TRUNCATED);
+                    code == FCGI_E_BODY_TRUNCATED || code == FCGI_E_BAD_REQUEST);
+        FUZZ_EXPECT(code != FCGI_E_OK || declared < 0 || declared == (int64_t)input.total);
         FUZZ_EXPECT(code != FCGI_E_OK || input.n == input.total);
         fcgi_input_trim(&input);
         fcgi_input_close(&input);
@@ -74,19 +75,18 @@ static void read_body(const uint8_t *bytes, size_t n, int id)
 
 static void take(const uint8_t *bytes, size_t n)
 {
-    static struct fcgi_params params; /* of one worker's life */
-    static int opened;
+    struct fcgi_params params;
     size_t head_n = fcgi_records_head_bytes(bytes, n);
     int id;
 
-    if (!opened)
-        FUZZ_EXPECT(fcgi_params_open(&params) == 0);
-    opened = 1;
+    FUZZ_EXPECT(fcgi_params_open(&params) == 0);
     FUZZ_EXPECT(head_n <= n && fcgi_params_read(&params, bytes, head_n) == 0);
     id = params.fcgx.requestId;
     fcgi_params_drop(&params);
+    fcgi_params_close(&params);
     check_body(bytes + head_n, n - head_n, id);
-    read_body(bytes + head_n, n - head_n, id);
+    read_body(bytes + head_n, n - head_n, id, -1);
+    read_body(bytes + head_n, n - head_n, id, 5);
 }
 
 /* What is written: whole records, nothing lost. */

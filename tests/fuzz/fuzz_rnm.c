@@ -1,4 +1,5 @@
-/* rnm: a model file with its checksums put right, opened for each layout and told about. */
+/* rnm: a model file as it is, and with its checksums put right: opened for each layout, told about.
+ */
 #include "tests/fuzz/fuzz.h"
 #include "weights/digest.h"
 #include "weights/layouts.h"
@@ -39,6 +40,9 @@ static void tell(const char *path)
     struct wt_err err;
 
     if (wt_view_open(&view, path, &err) == WT_OK) {
+        uint8_t digest[32];
+
+        wt_view_sha256(&view, digest);
         wt_report_text(&view, out);
         wt_report_json(&view, out);
         wt_view_close(&view);
@@ -56,6 +60,7 @@ static void open_all(const char *path)
          layout++) {
         if (wt_model_open(&model, path, layout->id, &err) != WT_OK)
             continue;
+        FUZZ_EXPECT(wt_model_has(&model, layout->id));
         FUZZ_EXPECT(model.net.classes > 0 && model.labels[model.net.classes - 1][0] != 0);
         if (wt_model_beside(&beside, &model, "f32.plain", &err) == WT_OK) {
             wt_model_check(&beside, &err);
@@ -66,17 +71,23 @@ static void open_all(const char *path)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+static void look(const uint8_t *bytes, size_t n)
 {
-    uint8_t *copy = fuzz_copy(bytes, n);
     char path[32];
-    int fd;
+    int fd = fuzz_file(bytes, n, path);
 
-    repair(copy, n);
-    fd = fuzz_file(copy, n, path);
     tell(path);
     open_all(path);
     close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    uint8_t *copy = fuzz_copy(bytes, n);
+
+    look(copy, n);
+    repair(copy, n);
+    look(copy, n);
     free(copy);
     return 0;
 }

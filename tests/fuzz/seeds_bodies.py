@@ -76,7 +76,11 @@ def tfserving():
         "neither": {}, "empty": {"instances": []}, "numbers": {"instances": [[0.1, 0.2]]}, "text": {"instances": "x"},
         "single": {"inputs": {"b64": B64}}, "deep": {"instances": [{"x": {"y": {"b64": B64}}}]}, "string": {"instances": [B64]},
         "keys": {"instances": [{"b64": B64, "more": 1}]}, "signature-number": {"signature_name": 5, "instances": [{"b64": B64}]},
-        "too-many": {"instances": [{"b64": B64}] * 4},
+        "too-many": {"instances": [{"b64": B64}] * 4}, "column-empty": {"inputs": {"image_bytes": []}}, "column-tensor": {"inputs": [[1]]},
+        "column-number": {"inputs": {"image_bytes": 5}}, "column-bad": {"inputs": [{"b64": "?"}]}, "column-mixed": {"inputs": [{"b64": B64}, 5]},
+        "inner-number": {"instances": [{"image_bytes": 5}]}, "inner-both": {"instances": [{"image_bytes": {"b64": B64}, "b64": B64}]},
+        "inner-none": {"instances": [{}]}, "instances-tensor": {"instances": [[[1.5]]]}, "instances-object": {"instances": {"a": 1}},
+        "inputs-empty": {"inputs": []}, "top-k": {"instances": [{"b64": B64}], "top_k": 1},
     }  # fmt: skip
 
 
@@ -98,6 +102,10 @@ def oip_json():
         "shape-text": {"inputs": [{**tensor, "shape": "x"}]}, "shape-negative": {"inputs": [{**image, "shape": [-1]}]},
         "shape-large": {"inputs": [{**image, "shape": [4294967297]}]}, "shape-long": {"inputs": [{**image, "shape": [1] * 9}]},
         "no-inputs": {"outputs": []}, "two-inputs": {"inputs": [image, tensor]}, "unknown-input": {"inputs": [{**image, "name": "x"}]},
+        "precision-number": {"parameters": {"precision": 5}, "inputs": [image]}, "precision-unknown": {"parameters": {"precision": "x"}, "inputs": [image]},
+        "features-ranked": {"inputs": [image], "outputs": [{"name": "features", "parameters": {"classification": 1}}]},
+        "datatype-number": {"inputs": [{**image, "datatype": 5}]}, "data-mixed": {"inputs": [{**image, "shape": [2], "data": [B64, 5]}]},
+        "data-bad": {"inputs": [{**image, "data": ["?"]}]}, "picture-bad": {"inputs": [{**image, "data": ["AAAA"]}]},
         "no-data": {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}]}, "no-object": {"inputs": [5]},
         "id-number": {"id": 5, "inputs": [image]}, "id-long": {"id": "i" * 2000, "inputs": [image]},
         "parameters": {"parameters": {"binary_data_output": True, "x": 1}, "inputs": [image]},
@@ -153,6 +161,9 @@ def dialects():
         add("predict-" + name, b"/predict", content, kind)
     for query in (b"top_k=2&precision=bf16", b"top_k=0", b"top_k=99", b"topk=1", b"precision=int8", b"precision=fp32&"):
         add("query-" + query.decode().replace("&", "+"), b"/predict?" + query, PICTURE, b"image/jpeg")
+    add("tf-query", b"/v1/models/resnet50:predict?top_k=2", text(tfserving()["instances"]))
+    add("torchserve-top-k", b"/predictions/resnet50?top_k=9", PICTURE, b"image/jpeg")
+    add("no-path", b"/nowhere", PICTURE)
     add("torchserve", b"/predictions/resnet50", PICTURE, b"image/jpeg")
     add("torchserve-form", b"/predictions/resnet50/1.0", forms()["form-data"][1], b"multipart/form-data; boundary=X")
     add("torchserve-json", b"/predictions/resnet50", b'{"x":1}')

@@ -91,6 +91,8 @@ def request():
         "trace-zero": [b"HTTP_TRACEPARENT=00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00"],
         "trace-dashes": [b"HTTP_TRACEPARENT=" + b"0" * 55],
         "trace-digits": [b"HTTP_TRACEPARENT=0g-" + b"1" * 32 + b"-" + b"1" * 16 + b"-00"],
+        "digits": [b"CONTENT_LENGTH=", b"HTTP_X_REQUEST_TIMEOUT_MS=9999999999999999999"], "msec-far": [b"MSEC=1099511627777.000"],
+        "id-signs": [b"HTTP_X_REQUEST_ID=abcdefgh/", b"REQUEST_ID=0123456789abcdef0123456789abcde!"],
         "inference": [b"HTTP_INFERENCE_HEADER_CONTENT_LENGTH=12"],
     }  # fmt: skip
     return {"whole": b"\n".join(lines), **{name: b"\n".join(text) for name, text in other.items()}}

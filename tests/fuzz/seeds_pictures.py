@@ -53,6 +53,7 @@ def exif():
         "cut": tiff(6)[:-9],
         "offset-far": struct.pack("<2sHI", b"II", 42, 0xFFFFFFFF),
         "offset-later": struct.pack("<2sHII", b"II", 42, 12, 0) + tiff(5)[8:],
+        "type-0": tiff(6, kind=0), "beyond": struct.pack("<2sHI", b"II", 42, 26), "tag-before": tiff(6, entries=0),
         "not-42": struct.pack("<2sHI", b"II", 43, 8),
         "order": b"IM" + tiff(6)[2:],
         "short": b"II*",
@@ -93,12 +94,45 @@ def jpeg():
         "tem": plain[:2] + b"\xff\x01" + plain[2:],
         "segment-too-long": plain[:2] + b"\xff\xe5\xff\xff" + plain[4:300],
         "many-scans": many_scans(encoded(canvas(24, 24), "JPEG", progressive=True), 250),
-        "restarts": encoded(colour, "JPEG", quality=60, restart_marker_blocks=3),
+        "progressive-cut": encoded(colour, "JPEG", progressive=True)[:-400],
+        "progressive-no-end": encoded(colour, "JPEG", progressive=True)[:-2],
+        "16-bit-tables": plain[:4] + plain[4:].replace(b"\xff\xdb\0\x43\0", b"\xff\xdb\0\x43\x10", 1),
+        "no-tables": draw.jpeg(24, 24)[:2] + draw.frame(0xC0, 24, 24) + draw.scan_header(3, False) + b"\0\xff\xd9",
+        "arithmetic": draw.header_only(64, 64, 0xC9), "lossless": draw.header_only(64, 64, 0xC3),
+        "two-frames": plain[:-2] + plain[2:], "after-the-end": plain + b"\xff\xff\xff\xd9", "end-in-data": plain[:-2] + b"\xff\x11\xff\x12" + b"\xff\xd9",
+        "12-bit-baseline": draw.header_only(16, 16, 0xC0, 3, 12), "sampling-4": sampled(0x41), "sampling-3": sampled(0x31),
+        "sampling-2-1": sampled(0x22, 0x21), "sampling-chroma": sampled(0x11, 0x22), "too-wide": draw.header_only(65501, 8),
+        "large-gray": draw.jpeg(160, 150, 8, 1), "large": draw.jpeg(150, 170, 9), "large-420": encoded(canvas(150, 140), "JPEG", subsampling=2),
+        "large-422": encoded(canvas(150, 140), "JPEG", subsampling=1), "large-restarts": encoded(canvas(150, 140), "JPEG", restart_marker_blocks=4),
+        "large-restarts-wrong": encoded(canvas(150, 140), "JPEG", restart_marker_blocks=4).replace(b"\xff\xd1", b"\xff\xd5", 1),
+        "large-damaged": draw.jpeg(150, 150)[:900] + b"\xff" * 40 + draw.jpeg(150, 150)[940:],
+        "restarts": restarts(40, 3),
     }  # fmt: skip
     for orientation in range(1, 9):
         turned = with_app1(draw.jpeg(24, 40, orientation), b"Exif\0\0" + tiff(orientation))
         out[f"orientation-{orientation}"] = turned
     return out
+
+
+def sampled(first, other=0x11):
+    """The factors of the components are these."""
+    picture = bytearray(draw.jpeg(64, 64))
+    at = picture.index(b"\xff\xc0") + 10
+    picture[at + 1], picture[at + 4], picture[at + 7] = first, other, other
+    return bytes(picture)
+
+
+def restarts(side, interval):
+    """A tiled square with a restart marker after so many units."""
+    units, scans = (side // 8) ** 2, []
+    for number in range(-(-units // interval)):
+        tiles = draw.jpeg(8 * min(interval, units - number * interval), 8, number + 1)
+        scans.append(tiles[tiles.index(b"\xff\xda") + 14 : -2])
+    data = scans[0]
+    for number, scan in enumerate(scans[1:]):
+        data += bytes([0xFF, 0xD0 + number % 8]) + scan
+    frame = draw.frame(0xC0, side, side) + draw.segment(0xDD, struct.pack(">H", interval))
+    return b"\xff\xd8" + draw.tables() + frame + draw.scan_header(3, False) + data + b"\xff\xd9"
 
 
 def many_scans(picture, times):
@@ -159,6 +193,14 @@ def webp():
         "empty-chunks": b"RIFF" + struct.pack("<I", 400) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(10)
         + b"ABCD\0\0\0\0" * 46,
     }  # fmt: skip
+    vp8 = lossy.index(b"VP8 ")
+    damaged = bytearray(out["lossless"])
+    damaged[30:60] = b"\xff" * 30
+    out["lossless-damaged"] = bytes(damaged)
+    out["frame-size-wrong"] = lossy[:vp8 + 14] + b"\x10\0\x10\0" + lossy[vp8 + 18 :]
+    out["partition-cut"] = lossy[:vp8 + 8] + b"\xf0\xff\x07" + lossy[vp8 + 11 :]
+    out["data-gone"] = lossy[: vp8 + 60] + bytes(len(lossy) - vp8 - 60)
+    out["lossless-gone"] = out["lossless"][:40] + bytes(len(out["lossless"]) - 40)
     header, canvas_part = out["animated"][:20], bytearray(out["animated"][20:])
     canvas_part[4] += 9  # the canvas is wider than its frame
     canvas_part[7] += 9

@@ -26,6 +26,9 @@ def config():
         "durations": lines("90s", "2m", "1.5h", "3min", "7ms", "-1s", "99999999999999999h", "5 s"),
         "for-spawn": lines("--slot 1", "--generation 2", "--ready-fd 3", "--board-fd 4", "-t", "-V"),
         "long-name": lines("--" + "n" * 300, "RESNET_" + "N" * 300 + "=1"),
+        "wrong-time": lines("--request-timeout soon"), "wrong-word": lines("--exif maybe"), "wrong-name": lines("--precision fp64"),
+        "wrong-size": lines("--max-body 1.5.5"), "wrong-count": lines("--max-requests 5x"), "long-precision": lines("--isa " + "i" * 99),
+        "minus": lines("--max-requests 1-1"), "dashes": lines("--max-requests -"), "scale": lines("999999999999999g", "1.x", "1.9999999"),
         "max": lines("--max-body 0", "--max-images 64", "--max-requests 5", "--max-rss 1g", "--slowlog 1s"),
     }  # fmt: skip
 
@@ -36,7 +39,7 @@ def labels():
         "utf-8": "2\nété 😀\nя".encode(), "too-few": b"3\na\n", "too-many": b"1\na\nb\n", "empty-line": b"2\n\na\n",
         "control": b"1\na\tb\n", "nul": b"1\na\0b\n", "latin-1": b"1\n\xe9t\xe9\n", "overlong": b"1\n\xc0\xaf\n",
         "surrogate": b"1\n\xed\xa0\x80\n", "cut": b"1\n\xe2\x82", "large": b"1\n\xf4\x90\x80\x80", "c1": b"1\n\xc2\x80",
-        "nothing": b"1\n", "five-bytes": b"1\n\xf8\x88\x80\x80\x80", "del": b"1\n\x7f", "cr-alone": b"1\na\rb",
+        "defaults": b"1000\n", "lone-byte": b"1\na\x80", "nothing": b"1\n", "five-bytes": b"1\n\xf8\x88\x80\x80\x80", "del": b"1\n\x7f", "cr-alone": b"1\na\rb",
     }  # fmt: skip
 
 
@@ -74,6 +77,8 @@ def npy():
         "twice": npy_file(head[:-2] + "'descr': '<f4'}"), "unknown-key": npy_file(head[:-2] + "'a': 1}"),
         "missing": npy_file("{'descr': '<f4', }"), "no-dict": npy_file("[]"), "open-string": npy_file("{'descr"),
         "open-tuple": npy_file("{'shape': (1, 2"), "word": npy_file(head.replace("False", "Maybe")),
+        "in-header": npy_file(head[:20]), "key-number": npy_file("{5: 1}"), "number-cut": npy_file("{'shape': (1 2)}"),
+        "rows": npy_file(head.replace("2, 3", "2, 0")),
         "after": npy_file(head + " x"), "long-text": npy_file("{'descr': '" + "f" * 60 + "'}"), "no-colon": npy_file("{'descr' 1}"),
     }  # fmt: skip
 
@@ -117,10 +122,15 @@ def huffman():
     for name, (dc, ac) in tables.items():
         for want in (0, 2, 9):
             data = bytes(source.randrange(256) for _ in range(300)).replace(b"\xff", b"\xff\0")
-            out[f"{name}-{want}"] = b"".join(dc + ac) + bytes([want]) + data
+            out[f"{name}-{want}"] = b"".join(dc + ac) + bytes([want, 200]) + data
     text = io.BytesIO()
-    text.write(b"".join(ANNEX_K_DC + (ANNEX_K_AC_COUNTS, values)) + bytes([3]) + b"\x55" * 40)
-    out["restart"] = text.getvalue() + b"\xff\xd0" + b"\x33" * 20
+    text.write(b"".join(ANNEX_K_DC + (ANNEX_K_AC_COUNTS, values)) + bytes([3, 255]))
+    block = b"\x2b"  # DC difference 0, end of block (00 1010), and ones
+    one = text.getvalue()[:-1] + b"\0"
+    out["restart"] = one + block + b"\xff\xff\xd0" + block + b"\xff\xd1" + block + b"\xff\xd3"
+    out["restart-cut"] = one + block + b"\xff"
+    out["restart-none"] = one + block + b"\xff\xd9"
+    text.write(b"\x55" * 40)
     out["marker"] = text.getvalue() + b"\xff\xd9"
     out["window"] = text.getvalue() + b"\x5a\xa5\xff\0" * 18000
     return out

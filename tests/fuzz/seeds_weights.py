@@ -106,6 +106,56 @@ def legacy(value, storages, little=True):
     return start + body + b"".join(struct.pack("<q", s.count) + s.data for s in storages)
 
 
+def wrong_legacy(torch, value, storages):
+    def start(magic=0x1950A86A20F9469CFC6C, protocol=1001, system=None):
+        return b"".join(pickle.dumps(v, 2) for v in (magic, protocol, system or {"little_endian": True}))
+
+    body, keys = pickled(value, legacy=True), [s.key for s in storages]
+    view = Storage("0", torch.FloatStorage, 24, bytes(96), ("0v", 2, 4))
+    far = Storage("0", torch.FloatStorage, 24, bytes(96), ("0v", 22, 4))
+    return {
+        "legacy-magic": start(magic=2**70) + body, "legacy-protocol": start(protocol=3) + body,
+        "legacy-system": start(system={"a": 1}) + body,
+        "legacy-keys": start() + body + pickle.dumps([1, 2, 3], 2),
+        "legacy-no-list": start() + body + pickle.dumps(5, 2),
+        "legacy-no-count": start() + body + pickle.dumps(keys, 2) + b"123",
+        "legacy-count": start() + body + pickle.dumps(keys, 2) + struct.pack("<q", 99),
+        "legacy-a-view": legacy({"a": Tensor(torch, view, (2,))}, [view]),
+        "legacy-a-far-view": legacy({"a": Tensor(torch, far, (2,))}, [far]),
+    }  # fmt: skip
+
+
+def wrong_tensors(torch):
+    """Descriptions that do not fit what they describe."""
+    floats = Storage("0", torch.FloatStorage, 6, bytes(24))
+    other = Storage("0", torch.FloatStorage, 5, bytes(24))
+    fits = Tensor(torch, floats, (2, 3))
+
+    def changed(i, new):
+        tensor = Tensor(torch, floats, (2, 3))
+        tensor.args = (*tensor.args[:i], new, *tensor.args[i + 1 :])
+        return tensor
+
+    wrong = {
+        "past-the-end": Tensor(torch, floats, (3, 3)), "offset": changed(1, 2), "offset-negative": changed(1, -1),
+        "offset-text": changed(1, "x"), "shape-text": changed(2, "x"), "shape-negative": changed(2, (-1, 3)),
+        "stride-negative": changed(3, (-1, 3)), "strides-fewer": changed(3, (1,)), "overflow": changed(2, (2**40, 2**40)),
+        "stride-overflow": changed(3, (2**62, 2**62)), "no-storage": changed(0, 5), "many-dims": Tensor(torch, floats, (1,) * 9),
+        "long-key": Tensor(torch, Storage("k" * 99, torch.FloatStorage, 1, bytes(4)), (1,)),
+        "number-key": Tensor(torch, Storage(7, torch.FloatStorage, 1, bytes(4)), (1,)),
+        "storage-count": Tensor(torch, Storage("0", torch.FloatStorage, -1, bytes(4)), (1,)),
+        "storage-type": Tensor(torch, Storage("0", "float", 1, bytes(4)), (1,)),
+    }  # fmt: skip
+    out = {f"tensor-{name}": zipped(pickled({"a": tensor}), [floats]) for name, tensor in wrong.items()}
+    out["tensor-two-sizes"] = zipped(pickled({"a": fits, "b": Tensor(torch, other, (5,))}), [floats])
+    out["tensor-name"] = zipped(pickled({"a": fits, 5: fits}), [floats])
+    out["prefixes"] = zipped(pickled({"module.conv1.weight": fits, "fc.weight": fits}), [floats])
+    out["same-name"] = zipped(pickled({"module.conv1.weight": fits, "conv1.weight": fits}), [floats])
+    out["half-values"] = zipped(pickled({"h": Tensor(torch, Storage("1", torch.HalfStorage, 4, b""), (4,))}),
+                                [Storage("1", 0, 4, b"\0\x7c\1\x7c\xff\x83\0\xbc")])  # fmt: skip
+    return out
+
+
 def pth():
     torch = fake_torch()
     value, storages = state(torch)
@@ -132,6 +182,7 @@ def pth():
         "legacy-under": legacy(under, storages),
         "legacy-big": legacy(value, storages, little=False),
         "legacy-cut": cut[:-5], "legacy-more": cut + b"x", "legacy-start": cut[:20],
+        **wrong_legacy(torch, value, storages), **wrong_tensors(torch),
         "legacy-view": legacy(value, [storages[0], *storages[2:]]),
         "legacy-twice": legacy(value, [storages[0], storages[0], *storages[2:]]),
         "a-list": zipped(pickled([1, 2]), []), "an-object": zipped(pickled(TextHolder()), []),
@@ -183,6 +234,14 @@ def pickles():
         "reduce-number": raw_pickle(b"K\x01)R"), "float": raw_pickle(b"G" + b"\0" * 8),
         "frame": b"\x80\x04\x95\x02\0\0\0\0\0\0\0N.", "frozen": raw_pickle(b"(K\x01\x91"),
         "additems": raw_pickle(b"\x8f(K\x01\x90"), "parameter": raw_pickle(b"ctorch._utils\n_rebuild_parameter\n)R"),
+        "pairs": raw_pickle(b"ccollections\nOrderedDict\n]]K\x01a]K\x02aa\x85R"),
+        "pairs-2": raw_pickle(b"ccollections\nOrderedDict\n](]K\x01aK\x02aK\x03K\x04\x86e\x85R"),
+        "pairs-number": raw_pickle(b"ccollections\nOrderedDict\n]K\x01a\x85R"),
+        "dict-args": raw_pickle(b"ccollections\nOrderedDict\nK\x01\x85R"), "empty-append": raw_pickle(b"K\x01a"),
+        "in-list": raw_pickle(b"](cos\nsystem\n"), "in-dict": raw_pickle(b"}cos\nsystem\n"), "key-5": raw_pickle(b"}(K\x05cos\nsystem\n"),
+        "under-model": raw_pickle(b"}(U\x0amodel_dictN" b"U\x05model(cos\nsystem\n"), "text-1": b"U\xffa", "long-cut": b"\x8a\xff1",
+        "state-then-more": raw_pickle(b"}(U\x10model_state_dict}U\x01x(cos\nsystem\n"), "set-on-number": raw_pickle(b"K\x01}b"),
+        "types": raw_pickle(b"ctorch\nDoubleStorage\n0ctorch\nIntStorage\n0ctorch.storage\nUntypedStorage\n0ctorch\nNone\n"),
         "rebuild-short": raw_pickle(b"ctorch._utils\n_rebuild_tensor_v2\n)R"),
     })  # fmt: skip
     return out
@@ -198,6 +257,12 @@ def framed(header, data=b""):
 
 def tensor(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def data_bytes(header):
+    """As far as the last offset that is one."""
+    ends = [entry.get("data_offsets", [0])[-1] for entry in header.values() if isinstance(entry, dict)]
+    return max([end for end in ends if isinstance(end, int)] + [0])
 
 
 def safetensors():
@@ -233,7 +298,7 @@ def safetensors():
         "not-json": framed(b"{nonsense}"), "array": framed(b"[]"), "empty": framed(b"{}"),
         "length-too-long": struct.pack("<Q", 2**40) + b"{}", "length-over": struct.pack("<Q", 500) + b"{}",
         "tiny": b"1234567", "network": network(),
-        **{name: framed(header, data[:2]) for name, header in changed.items()},
+        **{name: framed(header, data[: data_bytes(header)]) for name, header in changed.items()},
     }  # fmt: skip
 
 
@@ -287,11 +352,44 @@ def rnm():
             )  # fmt: skip
             with open(path, "rb") as file:
                 out[name] = file.read()
-    # Without most of its zeros' length: sections end early, and the head says so.
+    out.update(changed_heads(out["fp32"]))
+    out["section-damaged"] = out["fp32"][:-200] + b"\x55" + out["fp32"][-199:]
     out["cut"] = out["fp32"][: len(out["fp32"]) // 2]
     out["head"] = out["fp32"][:4096]
     out["header"] = out["fp32"][:296]
     out["not"] = b"\x89PNG" + out["fp32"][4:400]
+    return out
+
+
+# What the header has where, as model_format.h says.
+FIELDS = {
+    "version": (8, "<I"), "file": (16, "<Q"), "head": (24, "<Q"), "name": (96, "B"), "arch": (160, "B"),
+    "classes": (192, "<I"), "features": (196, "<I"), "flags": (200, "<I"), "n-sections": (204, "<I"),
+    "resize": (208, "<I"), "activation": (224, "<I"), "sections": (256, "<Q"), "labels": (264, "<Q"),
+    "labels-bytes": (272, "<Q"), "selftest": (280, "<Q"), "selftest-bytes": (288, "<Q"),
+}  # fmt: skip
+# The same of the first section, and of its first tensor, from where they begin.
+SECTION = {"layout": (0, "B"), "n-tensors": (28, "<I"), "offset": (32, "<Q"), "tensors": (48, "<Q"), "bytes": (40, "<Q")}
+TENSOR = {"name": (0, "B"), "dtype": (48, "<I"), "ndim": (52, "<I"), "dim": (56, "<Q"), "dim-1": (64, "<Q"),
+          "offset": (88, "<Q"), "bytes": (96, "<Q")}  # fmt: skip
+
+
+def changed_heads(whole):
+    """Each field too large by one, and as large as can be, and none."""
+    out = {}
+    section = struct.unpack_from("<Q", whole, 256)[0]
+    tensor = struct.unpack_from("<Q", whole, section + 48)[0]
+    selftest = struct.unpack_from("<Q", whole, 280)[0]
+    groups = {"": (0, FIELDS), "section-": (section, SECTION), "tensor-": (tensor, TENSOR),
+              "test-": (selftest, {"stages": (8, "<I"), "logits": (12, "<I")})}  # fmt: skip
+    for prefix, (start, fields) in groups.items():
+        for name, (at, kind) in fields.items():
+            size = struct.calcsize(kind)
+            value = struct.unpack_from(kind, whole, start + at)[0]
+            for title, new in {"more": value + 1, "most": 256**size - 1, "none": 0}.items():
+                copy = bytearray(whole)
+                struct.pack_into(kind, copy, start + at, new % 256**size)
+                out[f"{prefix}{name}-{title}"] = bytes(copy)
     return out
 
 
