@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     uint8_t *copy = fuzz_copy(bytes, n);
 
-    look(copy, n);
+    look(bytes, n);
     repair(copy, n);
     look(copy, n);
     free(copy);

@@ -12,11 +12,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import seeds_bodies  # noqa: E402
 import seeds_http  # noqa: E402
+import seeds_logs  # noqa: E402
 import seeds_pictures  # noqa: E402
 import seeds_texts  # noqa: E402
 import seeds_weights  # noqa: E402
 
-MODULES = (seeds_bodies, seeds_http, seeds_pictures, seeds_texts, seeds_weights)
+MODULES = (seeds_bodies, seeds_http, seeds_logs, seeds_pictures, seeds_texts, seeds_weights)
 DRAWN = {name: draw for module in MODULES for name, draw in module.DRAWN.items()}
 
 
