@@ -312,7 +312,7 @@ static void tell_try(struct story *story, int i)
     }
     tell_begin(story, i);
     if (try->fault) {
-        fcgi_buffer_format(&story->text, "harm was asked for (RESNET_FAULT): %s at %s",
+        fcgi_buffer_format(&story->text, "harm was asked for (a test): %s at %s",
                            spawn_logline_get(try->fault, "kind"),
                            spawn_logline_get(try->fault, "place"));
         say(story, try->fault->time_ms);
