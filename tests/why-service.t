@@ -125,6 +125,11 @@ def journal(path, host):
         return [f"2026-11-20T10:00:00+0000 {host} resnet-spawn[7]: {line}" for line in file]
 
 
+def answered(service, request_id):
+    with open(service.log, encoding="utf-8") as file:
+        return any(request_id in line and '"status":200' in line for line in file)
+
+
 def two_hosts():
     """One nginx before two services; the first one's worker crashes, the second one's answers."""
     with Service(workers=1, faults="segv@layer2.0~why-hosts:1") as alpha, \
@@ -133,6 +138,7 @@ def two_hosts():
         answer = post(alpha, "why-hosts")
         tap.equal(answer.status, 200, "two hosts: 200")
         alpha.until_idle(1)
+        until(lambda: answered(beta, "why-hosts"), 60, "the second host's line")
         log, access_log = logs_of(alpha, "why-hosts")
         lines = [*journal(log, "alpha"), *journal(beta.log, "beta"), *journal(access_log, "gamma")]
         lines += ["\n", "2026-11-20T10:00:00+0000 alpha kernel: \x1b[31mred\n", "{\n", "why-hosts\n"]
@@ -180,8 +186,10 @@ def defaults():
         post(service, "why-default")
         logs_of(service, "why-default")
         environment = {"RESNET_LOG": log, "NGINX_ACCESS_LOG": service.access_log}
+        written = "it answered 200 ok"
+        until(lambda: written in tell("why-default", environment=environment).stdout, 60, "the worker's line")
         found = tell("why-default", environment=environment)
-        tap.ok(found.returncode == 0 and "it answered 200 ok" in found.stdout,
+        tap.ok(found.returncode == 0 and "nginx: 200 to the client" in found.stdout,
                "RESNET_LOG and nginx's log are found by themselves", found)  # fmt: skip
         os.rename(log, log + ".1")
         service.spawn.send_signal(signal.SIGUSR1)

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 
 import draw
 import service
@@ -59,6 +60,21 @@ def golden(name, done, without=(), layers=False):
 
 # ---- of a running service ----------------------------------------------------------------------
 
+LOG_S = 20  # for the lines that are still on their way through the supervisor's pipe
+
+
+def once_written(name, telling, without=(), layers=False):
+    """The story, once the logs have all of it; or, after LOG_S, whatever they have."""
+    path = os.path.join(FIXTURES, name + ".txt")
+    with open(path, "a+", encoding="utf-8") as file:  # may be new: WHY_WRITE
+        file.seek(0)
+        expected = file.read()
+    end = time.monotonic() + LOG_S
+    while mask((done := telling()).stdout, without, layers) != expected and time.monotonic() < end:
+        time.sleep(0.05)
+    return done
+
+
 PICTURE = draw.jpeg()
 
 # A machine with much else to do starves workers now and then, which is then told.
@@ -81,7 +97,8 @@ def told(running, name, workers=None, without=BUSY, layers=False):
     if workers:
         running.until_idle(workers)
     request_id = f"why-{name}"
-    golden(name, tell(request_id, *logs_of(running, request_id)), without, layers)
+    logs = logs_of(running, request_id)
+    golden(name, once_written(name, lambda: tell(request_id, *logs), without, layers), without, layers)
 
 
 def holds(running, request_id, layer=""):
