@@ -250,6 +250,9 @@ def slots(project):
 def replicas_replaced(project):
     project.up(scale=4, CPUS=cpus(1))
     tap.equal(slots(project), [f"/slots/{n}" for n in range(1, 5)], "four replicas, a slot each")
+    own = [project.get(f"/slots/{n}/status", port=project.inside) for n in range(1, 5)]
+    tap.equal([answer.status for answer in own], [200] * 4, "each has its own /status for operators")
+    tap.equal(project.get("/slots/1/status").status, 404, "and none for clients")
     pictures, before = known(project), project.all("backend")
     with Load(project, pictures, 8) as load:
         for container in before:

@@ -127,7 +127,8 @@ class Engine:
         )  # fmt: skip
         if check and done.returncode:
             tap.note((done.stdout + done.stderr)[-3000:])
-            raise RuntimeError(f"{' '.join(command)[:200]}: exit {done.returncode}")
+            said = (done.stderr or done.stdout).strip().split("\n")[-1]
+            raise RuntimeError(f"{' '.join(command)[:200]}: exit {done.returncode}: {said}")
         return done
 
     def docker(self, *arguments, **options):
@@ -142,12 +143,28 @@ class Engine:
         self.docker("build", "--quiet", "--network=host", f"--build-arg=BASE_IMAGE={BASE}",
                     *proxies, *arguments, timeout=BUILD_S)  # fmt: skip
 
+    def _probe(self):
+        """Whether a container runs here at all, on a network of its own and with limits."""
+        self.docker("network", "create", "resnet-t-probe")
+        self.docker("run", "--rm", "--network=resnet-t-probe", "--memory=64m", "--cpus=0.5", BASE, "true")
+        self.docker("network", "rm", "resnet-t-probe")
+        said = self.docker("info", "--format", "{{.MemoryLimit}} {{.CPUCfsQuota}}").stdout.split()
+        if said != ["true", "true"]:
+            raise RuntimeError(f"the engine cannot limit memory and CPU: {said}")
+
+    def prepare(self):
+        """The base from debootstrap, and the stand-in for nginx."""
+        try:
+            if self.docker("image", "inspect", BASE, check=False).returncode:
+                self.docker("import", root.tarball("bookworm", []), BASE, timeout=BUILD_S)
+            self._probe()
+            self.build("--tag", NGINX, STANDIN)
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            raise Unavailable(f"no base image, or no container runs here: {error}") from error
+
     def build_images(self):
-        """The base from debootstrap, the stand-in for nginx, and ours, every stage by its name, so
-        that the next test finds them made."""
-        if self.docker("image", "inspect", BASE, check=False).returncode:
-            self.docker("import", root.tarball("bookworm", []), BASE, timeout=BUILD_S)
-        self.build("--tag", NGINX, STANDIN)
+        """Ours, every stage by its name, so that the next test finds them made."""
+        self.prepare()
         ours = f"--build-arg=BUILD_IMAGE={BASE}"
         self.build(ours, "--target=build", "--tag=resnet-test/build", ".")
         self.build(ours, "--target=weights", "--tag=resnet-fcgi-weights:1.0.0", ".")
