@@ -102,13 +102,18 @@ function crop(sharp, photograph) {
 }
 
 function best(logits) {
-  const most = Math.max(...logits);
-  const weights = Array.from(logits, (v) => Math.exp(v - most));
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return weights
-    .map((w, i) => ({ class_id: i, probability: w / sum }))
-    .sort((a, b) => b.probability - a.probability)
-    .slice(0, TOP);
+  const first = [];
+  let most = -Infinity, sum = 0;
+  for (const v of logits) most = Math.max(most, v);
+  for (let i = 0; i < logits.length; i++) {
+    sum += Math.exp(logits[i] - most);
+    if (first.length === TOP && logits[i] <= logits[first[TOP - 1]]) continue;
+    let at = first.length;
+    while (at > 0 && logits[first[at - 1]] < logits[i]) at--;
+    first.splice(at, 0, i);
+    first.length = Math.min(first.length, TOP);
+  }
+  return first.map((i) => ({ class_id: i, probability: Math.exp(logits[i] - most) / sum }));
 }
 
 function body(request) {

@@ -202,6 +202,9 @@ def main():
     parser.add_argument("--image", default=ready.DEMO)
     parser.add_argument("--check", action="store_true", help="exit 1 unless every ratio is reached")
     options = parser.parse_args()
+    wrong = [part for part in options.only if part not in PARTS]
+    if wrong:
+        raise SystemExit(f"through.py: no part {wrong[0]!r}; there are {', '.join(PARTS)}")
     wanted = chosen(options)
     results = before()
     for part in (part for part in PARTS if part in options.only):

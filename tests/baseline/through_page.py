@@ -54,7 +54,7 @@ ROWS = [
     ("speed", "1 client: p50, p99 ms", lambda r: both(r, ("1", "p50_ms"), ("1", "p99_ms"))),
     ("speed", f"{MANY[0]} clients: p50, p99 ms", lambda r: both(r, (MANY[0], "p50_ms"), (MANY[0], "p99_ms"))),
     ("speed", f"{MANY[1]} clients: p50, p99 ms", lambda r: both(r, (MANY[1], "p50_ms"), (MANY[1], "p99_ms"))),
-    ("speed", "failures", failures),
+    ("speed", "failures, answers cut short included", failures),
     ("speed", f"`/health` beside {MANY[1]} clients: p50, max ms",
      lambda r: both(r, ("health", "p50_ms"), ("health", "max_ms"))),
     ("speed", "start to first answer, warm, s", lambda r: f"{median_of(r, 'first_s'):.2f}"),
