@@ -1,8 +1,9 @@
 /* crash.c: what happens between a fault and the end. Everything called from report() is
  * async-signal-safe: fcgi_log() is for text and whole numbers; backtrace() is once libgcc is
- * loaded; backtrace_symbols_fd() is made for this. */
+ * loaded; dladdr() only reads what the loader has. */
 #include "fcgi/crash.h"
 
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <signal.h>
 #include <string.h>
@@ -17,6 +18,7 @@ static const struct {
 } signals[] = {{SIGSEGV, "SEGV"}, {SIGBUS, "BUS"},   {SIGILL, "ILL"},
                {SIGFPE, "FPE"},   {SIGABRT, "ABRT"}, {SIGSYS, "SYS"}};
 enum { N_SIGNALS = sizeof signals / sizeof signals[0] };
+enum { FRAME_BYTES = 64 }; /* of a file's name and a number */
 
 /* A handler gets no argument of ours. Written before the first signal can come. */
 static struct fcgi_board_worker *watched_board;
@@ -61,6 +63,40 @@ static void wait_for_record(void)
         nanosleep(&nap, NULL);
 }
 
+/* A file's name without its folders, and where in it: what addr2line -e FILE is given. */
+static size_t describe_frame(void *frame, char text[FRAME_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+    Dl_info info = {0};
+    const char *name = dladdr(frame, &info) && info.dli_fname ? info.dli_fname : "";
+    uintptr_t offset = (uintptr_t)frame - (uintptr_t)info.dli_fbase;
+    const char *slash = strrchr(name, '/');
+    size_t n = 0, shift = 8 * sizeof offset;
+
+    for (name = slash ? slash + 1 : name; *name && n < FRAME_BYTES / 2; name++)
+        text[n++] = *name;
+    for (const char *sign = "+0x"; *sign; sign++)
+        text[n++] = *sign;
+    while (shift > 4 && !(offset >> (shift - 4)))
+        shift -= 4;
+    for (; shift > 0; shift -= 4)
+        text[n++] = digits[offset >> (shift - 4) & 15];
+    return n;
+}
+
+/* The innermost first; as many as a line takes. */
+static void log_frames(void *const *frame, int n_frames)
+{
+    char text[1024];
+    size_t n = 0;
+
+    for (int i = 0; i < n_frames && n < sizeof text - FRAME_BYTES - 1; i++) {
+        n += describe_frame(frame[i], text + n);
+        text[n++] = ' ';
+    }
+    fcgi_log(FCGI_LOG_ERROR, "backtrace", "frames=%.*s", n ? (int)n - 1 : 0, text);
+}
+
 static void report(int number, siginfo_t *info, void *context)
 {
     enum { FRAMES = 64 };
@@ -81,7 +117,7 @@ static void report(int number, siginfo_t *info, void *context)
              name_of(number), info->si_code <= 0 ? (int)info->si_pid : 0, request.request_id,
              request.nginx_id, fcgi_scoreboard_stage_name((enum fcgi_stage)board->stage),
              layer_name(board->layer), (unsigned long long)board->ticks);
-    backtrace_symbols_fd(frame, backtrace(frame, FRAMES), STDERR_FILENO);
+    log_frames(frame, backtrace(frame, FRAMES));
     if (asked)
         wait_for_record();
     raise(number); /* blocked until we return; its action is the default one again */

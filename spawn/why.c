@@ -96,9 +96,9 @@ void spawn_why_free(struct spawn_why *why)
  * come in this order, too. */
 static int rank(const struct spawn_logline *line)
 {
-    static const char *const order[] = {"dequeue", "fault",   "running", "slow",
-                                        "starved", "stuck",   "death",   "crashed",
-                                        "lost",    "request", "shed",    "answer"};
+    static const char *const order[] = {
+        "dequeue", "fault", "sandbox_violation", "running", "slow",  "starved", "stuck", "death",
+        "crashed", "lost",  "request",           "shed",    "answer"};
     const char *event = spawn_logline_get(line, "event");
 
     for (int i = 0; i < (int)(sizeof order / sizeof *order); i++)
@@ -203,6 +203,8 @@ static void add_to_try(struct spawn_why_try *try, const struct spawn_logline *li
         try->dequeue = line;
     else if (!strcmp(event, "fault"))
         try->fault = line;
+    else if (!strcmp(event, "sandbox_violation"))
+        try->violation = line;
     else if (!strcmp(event, "crashed"))
         try->crashed = line;
     else if (!strcmp(event, "death"))

@@ -319,6 +319,13 @@ static void tell_try(struct story *story, int i)
     }
     for (int k = 0; k < try->n_verdicts; k++)
         tell_verdict(story, try->verdict[k]);
+    if (try->violation) {
+        fcgi_buffer_format(&story->text,
+                           "it asked the kernel for %s, which the sandbox does not let "
+                           "it do: a fault in it, or an attack",
+                           spawn_logline_get(try->violation, "syscall"));
+        say(story, try->violation->time_ms);
+    }
     if (try->crashed)
         tell_crash(story, try);
     if (try->request)

@@ -20,6 +20,11 @@ static void blame(struct fcgi_buffer *text, const struct spawn_why_try *try)
         fcgi_buffer_text(text, " got stuck");
         spawn_why_words_place(text, try->crashed ? try->crashed : stuck);
         fcgi_buffer_text(text, " and was killed");
+    } else if (try->violation) {
+        fcgi_buffer_format(text, " was ended by the sandbox, for %s",
+                           spawn_logline_get(try->violation, "syscall"));
+        if (try->crashed)
+            spawn_why_words_place(text, try->crashed);
     } else if (try->crashed) {
         fcgi_buffer_format(text, " crashed (%s)", spawn_logline_get(try->crashed, "signal"));
         spawn_why_words_place(text, try->crashed);

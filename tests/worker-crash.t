@@ -87,7 +87,7 @@ def crash(fault, expected, pattern, number=None):
         tap.equal(len(said), 1, "one line about it")
         tap.ok(re.search(pattern, said[0]) and f"request_id={name} nginx_id={'f' * 32}" in said[0],
                "naming signal, request, stage and layer", said[0])  # fmt: skip
-        frames = [line for line in worker.lines() if re.search(r"\(.*\+0x[0-9a-f]+\) ?\[0x", line)]
+        frames = re.findall(r"[\w.-]+\+0x[0-9a-f]+\b", "".join(worker.events("backtrace")))
         tap.ok(len(frames) >= 5, "and a backtrace", "\n".join(worker.lines()[-20:]))
     finally:
         worker.stop(signal.SIGKILL)

@@ -117,7 +117,7 @@ static void a_fault(void **state)
     assert_non_null(strstr(words, " slot=0 gen=1 pid="));
     assert_non_null(strstr(words, " event=crashed signal=SEGV from=0 request_id=the-request "
                                   "nginx_id=nginx-id-1 stage=infer layer=layer1.0.conv1 ticks="));
-    assert_non_null(strstr(words, "unit-fcgi-crash(")); /* the backtrace */
+    assert_non_null(strstr(words, "unit-fcgi-crash+0x")); /* the backtrace */
 }
 
 static void in_json(void **state)
