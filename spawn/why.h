@@ -16,7 +16,8 @@ enum { SPAWN_WHY_TRIES = 32, SPAWN_WHY_VERDICTS = 24 };
 struct spawn_why_try {
     const char *host, *pid, *slot, *gen;
     int64_t begin_ms; /* when it was taken from the queue */
-    const struct spawn_logline *dequeue, *fault, *violation, *crashed, *death, *lost, *request, *slow, *shed;
+    const struct spawn_logline *dequeue, *fault, *violation, *crashed, *death, *lost, *request,
+        *slow, *shed;
     const struct spawn_logline *verdict[SPAWN_WHY_VERDICTS]; /* by time */
     int n_verdicts;
 };
