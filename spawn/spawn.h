@@ -79,12 +79,13 @@ struct spawn_worker {
     int page_fd;
     enum spawn_worker_state state;
     int generation;
-    pid_t pid;        /* 0: no process */
-    int ready_fd;     /* read end of the readiness pipe, -1: none */
-    int64_t due_ns;   /* INT64_MAX: never */
-    int64_t ready_ns; /* when it became ready */
-    int failures;     /* starts in a row that did not last */
-    int kills;        /* starts in a row that somebody killed before readiness */
+    pid_t pid;           /* 0: no process */
+    int ready_fd;        /* read end of the readiness pipe, -1: none */
+    int64_t due_ns;      /* INT64_MAX: never */
+    int64_t ready_ns;    /* when it became ready */
+    int failures;        /* starts in a row that did not last */
+    int kills;           /* starts in a row that somebody killed before readiness */
+    uint64_t violations; /* of its page, when it started */
     struct spawn_watch watch;
     enum fcgi_end end;             /* how it will have ended, if it is us who kill it */
     bool doomed;                   /* end is set */

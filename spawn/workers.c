@@ -54,11 +54,12 @@ int64_t spawn_workers_due_ns(const struct spawn *s)
 /* ---- start ---------------------------------------------------------------------------------- */
 
 /* We write the page while nobody else does: before the worker runs and after it was reaped. */
-static void open_page(const struct spawn_worker *worker, int64_t now_ns)
+static void open_page(struct spawn_worker *worker, int64_t now_ns)
 {
     worker->page->generation = (uint32_t)worker->generation;
     worker->page->start_ns = (uint64_t)now_ns;
     worker->page->crash = FCGI_CRASH_NONE;
+    worker->violations = worker->page->violations;
     worker->page->state = FCGI_WORKER_STARTING;
 }
 
@@ -255,6 +256,23 @@ static void report_request(const struct spawn_worker *worker, int slot, enum fcg
         (unsigned long long)page->queue_us / 1000, (long long)age_ns / MS_NS);
 }
 
+/* With its signals blocked a worker is ended by the kernel before it can name the system call that
+ * the sandbox forbids it. Nobody else writes to its page any more. */
+static void report_violation(struct spawn_worker *worker, int slot, int status)
+{
+    struct fcgi_board_request request;
+
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS ||
+        worker->page->violations != worker->violations)
+        return;
+    if (worker->page->state != FCGI_WORKER_BUSY || !fcgi_scoreboard_request(worker->page, &request))
+        memset(&request, 0, sizeof request);
+    atomic_fetch_add(&worker->page->violations, 1);
+    fcgi_log(FCGI_LOG_ERROR, "sandbox_violation",
+             "syscall=? number=-1 request_id=%s nginx_id=%s slot=%d gen=%d worker_pid=%d",
+             request.request_id, request.nginx_id, slot, worker->generation, (int)worker->pid);
+}
+
 /* Sentence for people: why this worker never became ready. */
 static void explain(const struct spawn_worker *worker, enum fcgi_end end, int status,
                     char text[SPAWN_TEXT_BYTES])
@@ -327,6 +345,7 @@ static void ended(struct spawn *s, int slot, int status)
     char why[SPAWN_TEXT_BYTES];
 
     report(worker, slot, end, status);
+    report_violation(worker, slot, status);
     report_request(worker, slot, end, status);
     explain(worker, end, status, why);
     atomic_fetch_add(&s->board->ends[end], 1);

@@ -30,6 +30,8 @@ static struct spawn_scene scene = {.pages = &pages, .host = "here"};
 static int set_up(void **state)
 {
     (void)state;
+    if (!scene.self.fds)
+        spawn_self_start(&scene.self);
     memset(&main_page, 0, sizeof main_page);
     memset(&control_page, 0, sizeof control_page);
     memset(workers, 0, sizeof workers);
