@@ -1,5 +1,7 @@
 /* doctor_route.c: from a fastcgi_pass to work.sock. */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -16,14 +18,29 @@ static bool is_same_file(const char *a, const char *b)
             status_a.st_dev == status_b.st_dev);
 }
 
+/* A replica's run directory is a link to its slot, a number; nginx, which sees all slots, has them
+ * below a directory of the same name as the link: /run/resnet-fcgi and /run/resnet-fcgi/3. */
+static bool is_slot(const char *run_dir, const char *path, const char *socket)
+{
+    char slot[PATH_MAX], expected[SPAWN_PATH_BYTES];
+
+    if (!realpath(run_dir, slot))
+        return false;
+    const char *name = strrchr(slot, '/') + 1;
+    return *name && !name[strspn(name, "0123456789")] &&
+           snprintf(expected, sizeof expected, "%s/%s/%s", run_dir, name, socket) <
+               (int)sizeof expected &&
+           !strcmp(path, expected);
+}
+
 bool spawn_doctor_route_is(const struct spawn_doctor *doctor, const char *address,
                            const char *socket)
 {
+    const char *run_dir = doctor->config.run_dir;
     char path[SPAWN_PATH_BYTES];
 
-    return !strncmp(address, "unix:", 5) &&
-           !spawn_rundir_path(doctor->config.run_dir, socket, path) &&
-           is_same_file(address + 5, path);
+    return !strncmp(address, "unix:", 5) && !spawn_rundir_path(run_dir, socket, path) &&
+           (is_same_file(address + 5, path) || is_slot(run_dir, address + 5, socket));
 }
 
 static bool lists_work(const struct spawn_doctor *doctor, int upstream)

@@ -35,7 +35,7 @@ def promtool(*arguments):
 
 
 def files_are_accepted():
-    for name in ("prometheus.yml", "kubernetes.yml"):
+    for name in ("prometheus.yml", "compose.yml", "kubernetes.yml"):
         code, text = promtool("check", "config", os.path.join(DEPLOY, "prometheus", name))
         tap.ok(code == 0, f"{name}: promtool check config", text)
     code, text = promtool("test", "rules", os.path.join(DEPLOY, "prometheus", "rules_test.yml"))

@@ -4,7 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -48,18 +51,23 @@ static void which_libfcgi_has_the_fix(void **state)
 }
 
 /* How many ways lead to the socket in a configuration. */
-static int ways(const char *source)
+static int ways_to(const char *run_dir, const char *source)
 {
     static struct spawn_doctor doctor;
     char text[512];
     int n = 0;
 
-    snprintf(doctor.config.run_dir, sizeof doctor.config.run_dir, "/nowhere/run");
+    snprintf(doctor.config.run_dir, sizeof doctor.config.run_dir, "%s", run_dir);
     assert_int_equal(spawn_nginx_conf_parse(&doctor.nginx, "x", source, strlen(source), text), 0);
     for (int i = -1; (i = spawn_doctor_route_next(&doctor, i)) >= 0;)
         n++;
     spawn_nginx_conf_free(&doctor.nginx);
     return n;
+}
+
+static int ways(const char *source)
+{
+    return ways_to("/nowhere/run", source);
 }
 
 #define UP "upstream up { server \"unix:/nowhere/run/work.sock\" max_fails=0; } "
@@ -81,12 +89,31 @@ static void ways_that_lead_to_us(void **state)
     assert_int_equal(ways(""), 0);
 }
 
+/* compose: the run directory is a link to slot 3 of a volume that nginx has under that name. */
+static void a_replica_of_several(void **state)
+{
+    char folder[] = "/tmp/resnet-doctor-XXXXXX", slot[64], link[64], conf[256];
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(slot, sizeof slot, "%s/3", folder);
+    snprintf(link, sizeof link, "%s/run", folder);
+    assert_int_equal(mkdir(slot, 0700), 0);
+    assert_int_equal(symlink(slot, link), 0);
+    snprintf(conf, sizeof conf, "location / { fastcgi_pass unix:%s/3/work.sock; }", link);
+    assert_int_equal(ways_to(link, conf), 1);
+    snprintf(conf, sizeof conf, "location / { fastcgi_pass unix:%s/2/work.sock; }", link);
+    assert_int_equal(ways_to(link, conf), 0);
+    assert_int_equal(unlink(link) | rmdir(slot) | rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(versions_as_dpkg_compares_them),
         cmocka_unit_test(which_libfcgi_has_the_fix),
         cmocka_unit_test(ways_that_lead_to_us),
+        cmocka_unit_test(a_replica_of_several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
