@@ -105,7 +105,7 @@ static int try_page(const struct victim *victim)
 {
     char byte = 0;
     const struct iovec from = {&byte, 1};
-    const struct iovec to = {(char *)NULL + victim->address, 1};
+    const struct iovec to = {(void *)victim->address, 1};
 
     return process_vm_writev(victim->pid, &from, 1, &to, 1, 0) == 1 ? 0 : -1;
 }

@@ -86,12 +86,12 @@ const char *fcgi_sandbox_syscall_name(int number)
 static int add_signals(scmp_filter_ctx filter, const struct fcgi_sandbox *sandbox)
 {
     int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 
     if (!error && sandbox->supervisor)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 2,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)sandbox->supervisor),
-                                 SCMP_A1(SCMP_CMP_EQ, FCGI_DEATHS_SIGNAL));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)sandbox->supervisor, 0),
+                                 SCMP_A1(SCMP_CMP_EQ, FCGI_DEATHS_SIGNAL, 0));
     return error;
 }
 
