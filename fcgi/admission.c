@@ -1,6 +1,8 @@
 /* admission.c: whether a request that was just dequeued is worth computing. Nothing is refused here
  * for being unlucky: only what nobody waits for, what cannot be in time, and what kills workers. */
+#include "fcgi/crash.h"
 #include "fcgi/worker.h"
+#include "weights/digest.h"
 
 /* Only successes renew the estimate. When all are refused because of it, one in so long is tried.
  */
@@ -54,6 +56,40 @@ int fcgi_admission_check(struct fcgi_worker *worker)
     if (fcgi_follow_hung_up(worker, "before its request was begun"))
         return -1;
     return has_taken_workers(worker) || is_late(&worker->job) || will_be_late(worker) ? -1 : 0;
+}
+
+int fcgi_admission_check_body(struct fcgi_worker *worker)
+{
+    const struct fcgi_deaths *deaths = worker->deaths;
+    uint64_t now_ns = fcgi_scoreboard_now_ns();
+    uint8_t sha256[FCGI_QUARANTINE_HASH];
+
+    fcgi_crash_body(worker->input.bytes, worker->input.n);
+    if (!deaths || !worker->input.n || !fcgi_quarantine_has_any(&deaths->quarantine, now_ns))
+        return 0;
+    wt_digest_sha256(sha256, worker->input.bytes, worker->input.n);
+    fcgi_scoreboard_body(worker->board, sha256);
+    unsigned requests = fcgi_quarantine_requests(&deaths->quarantine, sha256, now_ns);
+    worker->job.is_suspect = requests > 0;
+    if (requests < FCGI_QUARANTINE_LIMIT)
+        return 0;
+    fcgi_fail(&worker->job.err, FCGI_E_INPUT_QUARANTINED,
+              "workers crashed or got stuck on this very body in %u requests; it is not computed "
+              "for now, and the operator has been told",
+              requests);
+    return -1;
+}
+
+/* Whatever the answer was, no worker died of it. */
+void fcgi_admission_absolve(struct fcgi_worker *worker)
+{
+    enum { CLOSED_REQUEST = 499 };
+    enum fcgi_code code = worker->job.err.code;
+
+    if (worker->job.is_suspect && code != FCGI_E_INPUT_QUARANTINED &&
+        fcgi_error_status(code) < CLOSED_REQUEST)
+        fcgi_scoreboard_answered(worker->board);
+    fcgi_crash_body(NULL, 0);
 }
 
 void fcgi_admission_learn(struct fcgi_worker *worker)

@@ -29,8 +29,9 @@ struct fcgi_config {
     int exif; /* FCGI_AUTO: the recipe's; else enum wt_exif */
     int decode_fast;
     int rate_limit;
-    int sandbox;   /* enum fcgi_sandbox_wish */
-    int log_level; /* enum fcgi_log_level */
+    int64_t quarantine_ms; /* 0: no body is refused */
+    int sandbox;           /* enum fcgi_sandbox_wish */
+    int log_level;         /* enum fcgi_log_level */
     int log_json;
 
     /* flags of every program, and -t: what is asked for instead of running */

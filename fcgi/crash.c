@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fcgi/log.h"
+#include "weights/digest.h"
 
 static const struct {
     int number;
@@ -25,6 +26,8 @@ static struct fcgi_board_worker *watched_board;
 static const struct kn_net *watched_net;
 static const struct fcgi_deaths *watched_deaths;
 static pid_t supervisor;
+static const uint8_t *watched_body;
+static size_t watched_bytes;
 
 /* An overflown stack is no place to report it from. */
 static _Alignas(16) char own_stack[65536];
@@ -40,6 +43,17 @@ static const char *name_of(int number)
 static const char *layer_name(int layer)
 {
     return layer >= 0 && layer < watched_net->n_layers ? watched_net->layer[layer].name : "";
+}
+
+/* Milliseconds for the largest body, which has to be known before the death is recorded. */
+static void tell_body(void)
+{
+    uint8_t sha256[FCGI_QUARANTINE_HASH];
+
+    if (!watched_deaths || !watched_bytes || watched_board->body_known)
+        return;
+    wt_digest_sha256(sha256, watched_body, watched_bytes);
+    fcgi_scoreboard_body(watched_board, sha256);
 }
 
 /* Asks for the death to be recorded. 0: there is nothing to wait for. */
@@ -101,7 +115,7 @@ static void report(int number, siginfo_t *info, void *context)
 {
     enum { FRAMES = 64 };
     const struct fcgi_board_worker *board = watched_board;
-    int asked = board && ask_for_record(info);
+    int asked = 0;
     struct fcgi_board_request request;
     void *frame[FRAMES];
 
@@ -110,6 +124,8 @@ static void report(int number, siginfo_t *info, void *context)
         raise(number);
         return;
     }
+    tell_body();
+    asked = ask_for_record(info);
     if (!fcgi_scoreboard_request(board, &request))
         memset(&request, 0, sizeof request);
     fcgi_log(FCGI_LOG_ERROR, "crashed",
@@ -140,6 +156,12 @@ void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
     sigfillset(&action.sa_mask);
     for (int i = 0; i < N_SIGNALS; i++)
         sigaction(signals[i].number, &action, NULL);
+}
+
+void fcgi_crash_body(const uint8_t *bytes, size_t n)
+{
+    watched_body = bytes;
+    watched_bytes = n;
 }
 
 void fcgi_crash_unwatch(void)

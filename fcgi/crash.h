@@ -12,6 +12,10 @@
 void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
                       const struct fcgi_deaths *deaths);
 
+/* What the request is about, for quarantine.h: stays the caller's while the request is served. n 0:
+ * nothing yet. */
+void fcgi_crash_body(const uint8_t *bytes, size_t n);
+
 /* No more words; the signals do what they do by default. */
 void fcgi_crash_unwatch(void);
 

@@ -11,10 +11,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "fcgi/quarantine.h"
+
 enum {
     FCGI_DEATHS_ENTRIES = 256,
-    FCGI_DEATHS_BYTES = 12288,
-    FCGI_DEATHS_VERSION = 1,
+    FCGI_DEATHS_BYTES = 16384,
+    FCGI_DEATHS_VERSION = 2,
     FCGI_DEATHS_LIMIT = 2, /* a request that took so many workers along is not computed again */
 };
 /* What the supervisor is sent when a worker is about to die of its request. Ignored by default, so
@@ -31,6 +33,7 @@ struct fcgi_deaths {
     uint32_t magic, version;
     _Atomic uint64_t recorded; /* entries ever made; the next one is at recorded modulo ENTRIES */
     struct fcgi_death entry[FCGI_DEATHS_ENTRIES];
+    struct fcgi_quarantine quarantine;
 };
 
 /* A fresh page, empty: a memfd, close-on-exec. Returns -1 with errno. */

@@ -184,6 +184,7 @@ void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns)
     set64(&page->accepted_ns, accepted_ns);
     set64(&page->stage_ns, accepted_ns);
     set64(&page->bytes_in, 0);
+    set32(&page->body_known, 0);
     set32(&page->stage, FCGI_STAGE_READ);
     add64(&page->attempts, 1);
     set32(&page->state, FCGI_WORKER_BUSY);
@@ -198,6 +199,23 @@ void fcgi_scoreboard_name(struct fcgi_board_worker *page, const char *request_id
     copy(page->method, sizeof page->method, method);
     copy(page->path, sizeof page->path, path);
     close_strings(page);
+}
+
+void fcgi_scoreboard_body(struct fcgi_board_worker *page, const uint8_t sha256[32])
+{
+    memcpy(page->body_sha256, sha256, sizeof page->body_sha256);
+    atomic_store_explicit(&page->body_known, 1, memory_order_release);
+}
+
+void fcgi_scoreboard_answered(struct fcgi_board_worker *page)
+{
+    struct fcgi_board_answered *answered = &page->answered[page->n_answered % FCGI_BOARD_ANSWERED];
+    uint64_t first_bytes;
+
+    memcpy(&first_bytes, page->body_sha256, sizeof first_bytes);
+    set64(&answered->first_bytes, first_bytes);
+    set64(&answered->at_ns, fcgi_scoreboard_now_ns());
+    set32(&page->n_answered, page->n_answered + 1);
 }
 
 void fcgi_scoreboard_stage(struct fcgi_board_worker *page, enum fcgi_stage stage)

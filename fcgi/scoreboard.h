@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 6, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 7, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -91,6 +91,13 @@ enum fcgi_sandbox_state {
  * (deaths.h): when its connection closes, the web server tries again at once. */
 enum fcgi_crash_state { FCGI_CRASH_NONE, FCGI_CRASH_SAID, FCGI_CRASH_RECORDED };
 
+/* The last bodies that were answered although workers had died of them (quarantine.h). */
+enum { FCGI_BOARD_ANSWERED = 8 };
+struct fcgi_board_answered {
+    _Atomic uint64_t first_bytes; /* of the SHA-256 */
+    _Atomic uint64_t at_ns;
+};
+
 struct fcgi_board_worker {
     uint32_t magic, version, slot;
     _Atomic uint32_t crash; /* enum fcgi_crash_state */
@@ -109,6 +116,8 @@ struct fcgi_board_worker {
     _Atomic int32_t layer;                               /* -1 outside inference */
     _Atomic uint64_t accepted_ns, stage_ns, deadline_ns; /* CLOCK_MONOTONIC */
     _Atomic uint64_t bytes_in;
+    _Atomic uint32_t body_known; /* the next is set */
+    uint8_t body_sha256[32];
 
     /* of the process */
     _Atomic uint64_t rss_bytes, pss_bytes;
@@ -124,6 +133,8 @@ struct fcgi_board_worker {
     struct fcgi_histogram total;
     _Atomic uint64_t cancelled[FCGI_N_CANCELS];
     _Atomic uint64_t violations; /* of the sandbox */
+    _Atomic uint32_t n_answered; /* ever; the next is at n_answered modulo FCGI_BOARD_ANSWERED */
+    struct fcgi_board_answered answered[FCGI_BOARD_ANSWERED];
 
     /* smoothed: dequeue to answer, of successful requests; 0: none yet. Outlives the worker. */
     _Atomic uint64_t service_us;
@@ -238,6 +249,12 @@ void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns)
 void fcgi_scoreboard_name(struct fcgi_board_worker *page, const char *request_id,
                           const char *nginx_id, const char *method, const char *path);
 void fcgi_scoreboard_stage(struct fcgi_board_worker *page, enum fcgi_stage stage);
+
+/* What the request's body is. Async-signal-safe. */
+void fcgi_scoreboard_body(struct fcgi_board_worker *page, const uint8_t sha256[32]);
+
+/* The body was answered. */
+void fcgi_scoreboard_answered(struct fcgi_board_worker *page);
 
 /* One more tick of progress; layer -1 outside inference. */
 void fcgi_scoreboard_tick(struct fcgi_board_worker *page, int layer);

@@ -501,9 +501,10 @@ static void serve(struct fcgi_worker *worker, int fd, uint64_t accepted_ns)
     if (job->err.code == FCGI_E_OK)
         fcgi_admission_check(worker);
     read_body(worker);
-    if (job->err.code == FCGI_E_OK)
+    if (job->err.code == FCGI_E_OK && !fcgi_admission_check_body(worker))
         route(worker);
     int sent = answer(worker);
+    fcgi_admission_absolve(worker);
     fcgi_report_log(worker, sent); /* the parameters live until detach() */
     detach(worker);
     fcgi_input_trim(&worker->input);

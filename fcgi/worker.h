@@ -29,6 +29,7 @@ struct fcgi_job {
     uint64_t read_ns;                /* when the body was there */
     int64_t stage_ns[FCGI_N_STAGES]; /* -1: not reached */
     int64_t total_ns;                /* since the web server passed it on */
+    int is_suspect;                  /* workers have died of its body */
     int n_images;
     const char *precision;   /* that it was computed in; NULL: nothing was */
     char digest[65];         /* of the logits; empty: they are not exact */
@@ -80,6 +81,11 @@ void fcgi_worker_run(struct fcgi_worker *worker);
 
 /* Returns 0, or -1 with the job's err set: CANCELLED, WORKER_FAILED, DEADLINE_EXCEEDED. */
 int fcgi_admission_check(struct fcgi_worker *worker);
+
+/* After the body was read: 0, or -1 with INPUT_QUARANTINED. And after the answer, that the body has
+ * been survived. */
+int fcgi_admission_check_body(struct fcgi_worker *worker);
+void fcgi_admission_absolve(struct fcgi_worker *worker);
 
 /* Learns from an answered request how long one takes. */
 void fcgi_admission_learn(struct fcgi_worker *worker);

@@ -16,18 +16,19 @@ enum { LEAVE_MS = 3000 };
 
 static pid_t exec_control(const struct spawn *s, int ask_fd)
 {
-    char shed[16], board[16], ask[16];
-    enum { FIRST = 4 };
+    char shed[16], board[16], ask[16], deaths[16];
+    enum { FIRST = 5 };
     int keep[FIRST + FCGI_BOARD_MAX_SLOTS] = {ask_fd, s->sockets.shed_fd, s->board_fd,
-                                              s->control.page_fd};
+                                              s->control.page_fd, s->deaths_fd};
 
     for (int slot = 0; slot < s->n_slots; slot++)
         keep[FIRST + slot] = s->workers[slot].page_fd;
     snprintf(shed, sizeof shed, "%d", s->sockets.shed_fd);
     snprintf(board, sizeof board, "%d", s->board_fd);
     snprintf(ask, sizeof ask, "%d", ask_fd);
-    char *const argv[] = {"resnet-control", "--shed-fd", shed, "--board-fd", board,
-                          "--ask-fd",       ask,         NULL};
+    snprintf(deaths, sizeof deaths, "%d", s->deaths_fd);
+    char *const argv[] = {"resnet-control", "--shed-fd", shed,          "--board-fd", board,
+                          "--ask-fd",       ask,         "--deaths-fd", deaths,       NULL};
     struct spawn_process process = {.program_fd = s->control.program_fd,
                                     .argv = argv,
                                     .stdin_fd = s->sockets.ctl_fd,

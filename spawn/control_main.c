@@ -16,9 +16,10 @@
 #include "spawn/conn.h"
 #include "spawn/spawn.h"
 
-static const char usage[] = "usage: resnet-control --shed-fd N --board-fd N --ask-fd N < ctl.sock\n"
-                            "Health, status, metrics and paced 503s over FastCGI. Started by "
-                            "resnet-spawn, not by hand.\n\n";
+static const char usage[] =
+    "usage: resnet-control --shed-fd N --board-fd N --ask-fd N --deaths-fd N < ctl.sock\n"
+    "Health, status, metrics and paced 503s over FastCGI. Started by "
+    "resnet-spawn, not by hand.\n\n";
 
 static int fail(int code, const char *text)
 {
@@ -78,10 +79,10 @@ static int serve(const struct fcgi_config *config)
     struct spawn_pages pages;
     char text[512];
 
-    if (config->shed_fd < 0 || config->board_fd < 0 || config->ask_fd < 0)
-        return fail(FCGI_EXIT_USAGE, "expected --shed-fd, --board-fd and --ask-fd: resnet-control "
-                                     "is started by resnet-spawn");
-    if (spawn_pages_open(&pages, config->board_fd, text))
+    if (config->shed_fd < 0 || config->board_fd < 0 || config->ask_fd < 0 || config->deaths_fd < 0)
+        return fail(FCGI_EXIT_USAGE, "expected --shed-fd, --board-fd, --ask-fd and --deaths-fd: "
+                                     "resnet-control is started by resnet-spawn");
+    if (spawn_pages_open(&pages, config->board_fd, config->deaths_fd, text))
         return fail(FCGI_EXIT_CONFIG, text);
     spawn_self_hurry();
     spawn_self_start(&conns.scene.self);

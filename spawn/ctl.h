@@ -13,7 +13,7 @@ typedef int spawn_ctl_fn(const struct fcgi_config *config, int argc, char **argv
 /* ctl_show.c: what is */
 spawn_ctl_fn spawn_ctl_show_health, spawn_ctl_show_status;
 /* ctl_change.c: what shall be */
-spawn_ctl_fn spawn_ctl_change_reload, spawn_ctl_change_drain;
+spawn_ctl_fn spawn_ctl_change_reload, spawn_ctl_change_drain, spawn_ctl_change_release;
 
 /* ctl_why.c: what became of one request */
 spawn_ctl_fn spawn_ctl_why;

@@ -1,5 +1,5 @@
-/* ctl_change.c: reload and drain. What changes state goes by signal to the holder of the lock, so
- * that nothing that nginx can reach changes state. */
+/* ctl_change.c: reload, drain, release. What changes state goes by signal to the holder of the
+ * lock, so that nothing that nginx can reach changes state. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,5 +114,41 @@ int spawn_ctl_change_drain(const struct fcgi_config *config, int argc, char **ar
     while (spawn_rundir_holder(config->run_dir) == pid)
         nap();
     puts("drained");
+    return EXIT_SUCCESS;
+}
+
+/* A resnet-spawn that does not know the signal would end by it: one that does has it blocked. */
+static bool takes_signal(pid_t pid, int sig)
+{
+    char path[32], line[128];
+    unsigned long long blocked = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "SigBlk: %llx", &blocked) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return blocked >> (sig - 1) & 1;
+}
+
+int spawn_ctl_change_release(const struct fcgi_config *config, int argc, char **argv)
+{
+    if (argc > 1)
+        return spawn_ctl_misused(argc, argv, "nothing more");
+    pid_t pid = find_supervisor(config);
+    if (!pid)
+        return FCGI_EXIT_TRY_LATER;
+    if (!takes_signal(pid, SIGUSR2)) {
+        fprintf(stderr,
+                "resnet-ctl: resnet-spawn, pid %d, is of an older version, which has no "
+                "quarantine\n",
+                (int)pid);
+        return EXIT_FAILURE;
+    }
+    if (send_signal(pid, SIGUSR2))
+        return EXIT_FAILURE;
+    puts("released: nothing is in quarantine");
     return EXIT_SUCCESS;
 }

@@ -20,6 +20,7 @@ static const struct command {
     {"reload", "", "replace all workers; exit 1 if the new ones cannot start",
      spawn_ctl_change_reload},
     {"drain", "", "stop after the last request; wait for it", spawn_ctl_change_drain},
+    {"release", "", "let in again what is in quarantine", spawn_ctl_change_release},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

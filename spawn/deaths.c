@@ -12,7 +12,10 @@ int spawn_deaths_open(struct spawn *s)
     if (s->deaths_fd < 0)
         return -1;
     s->deaths = fcgi_deaths_map(s->deaths_fd, 1);
-    return s->deaths ? 0 : -1;
+    if (!s->deaths)
+        return -1;
+    spawn_quarantine_open(s);
+    return 0;
 }
 
 void spawn_deaths_close(struct spawn *s)
@@ -76,6 +79,7 @@ void spawn_deaths_hear(struct spawn *s)
             continue;
         if (!worker->doomed)
             spawn_deaths_record(s, slot);
+        spawn_quarantine_record(s, slot);
         atomic_store(&worker->page->crash, FCGI_CRASH_RECORDED);
     }
 }

@@ -16,8 +16,8 @@ enum { AT_SIGNAL, AT_ASK, AT_LOG, AT_BUSY, AT_READY, AT_END = AT_READY + FCGI_BO
 
 int spawn_loop_signals(void)
 {
-    static const int taken[] = {SIGHUP,  SIGTERM, SIGQUIT,           SIGINT,
-                                SIGUSR1, SIGCHLD, FCGI_DEATHS_SIGNAL};
+    static const int taken[] = {SIGHUP,  SIGTERM, SIGQUIT, SIGINT,
+                                SIGUSR1, SIGUSR2, SIGCHLD, FCGI_DEATHS_SIGNAL};
     sigset_t set;
 
     sigemptyset(&set);
@@ -55,6 +55,9 @@ static void take_signal(struct spawn *s, int sig)
         break;
     case SIGUSR1:
         spawn_logsink_reopen(&s->log);
+        break;
+    case SIGUSR2:
+        spawn_quarantine_release(s);
         break;
     case FCGI_DEATHS_SIGNAL:
         spawn_deaths_hear(s);

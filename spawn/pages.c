@@ -16,7 +16,7 @@ static void *take(int fd, int writable)
     return page;
 }
 
-int spawn_pages_open(struct spawn_pages *pages, int board_fd, char text[256])
+int spawn_pages_open(struct spawn_pages *pages, int board_fd, int deaths_fd, char text[256])
 {
     *pages = (struct spawn_pages){.main = take(board_fd, 0)};
     if (!pages->main || !fcgi_scoreboard_is_main(pages->main)) {
@@ -37,7 +37,10 @@ int spawn_pages_open(struct spawn_pages *pages, int board_fd, char text[256])
     }
     if (pages->slots && pages->n == n)
         pages->control = take(board_fd + 1 + n, 1);
-    if (pages->control && fcgi_scoreboard_is_control(pages->control))
+    pages->deaths = fcgi_deaths_map(deaths_fd, 0);
+    if (pages->deaths)
+        close(deaths_fd);
+    if (pages->control && fcgi_scoreboard_is_control(pages->control) && pages->deaths)
         return 0;
     snprintf(text, 256, "--board-fd %d: page %d of %d: %s", board_fd, pages->n + 1, n + 1,
              strerror(errno));
@@ -50,6 +53,7 @@ void spawn_pages_close(struct spawn_pages *pages)
     for (int i = 0; i < pages->n; i++)
         fcgi_scoreboard_unmap((void *)(uintptr_t)pages->slots[i]);
     free(pages->slots);
+    fcgi_deaths_unmap((void *)(uintptr_t)pages->deaths);
     fcgi_scoreboard_unmap(pages->control);
     fcgi_scoreboard_unmap((void *)(uintptr_t)pages->main);
     *pages = (struct spawn_pages){0};

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fcgi/deaths.h"
 #include "fcgi/scoreboard.h"
 
 struct spawn_pages {
@@ -12,11 +13,12 @@ struct spawn_pages {
     const struct fcgi_board_worker **slots; /* [n] */
     int n;
     struct fcgi_board_control *control;
+    const struct fcgi_deaths *deaths;
 };
 
 /* board_fd: the main page; on the descriptors that follow one page a slot, then control's. 0, or -1
  * with a sentence. */
-int spawn_pages_open(struct spawn_pages *pages, int board_fd, char text[256]);
+int spawn_pages_open(struct spawn_pages *pages, int board_fd, int deaths_fd, char text[256]);
 void spawn_pages_close(struct spawn_pages *pages);
 
 /* Workers by state. */

@@ -296,6 +296,14 @@ void spawn_deaths_record(struct spawn *s, int slot);
 /* A worker said that it crashes. */
 void spawn_deaths_hear(struct spawn *s);
 
+/* ---- quarantine.c --------------------------------------------------------------------------- */
+
+void spawn_quarantine_open(struct spawn *s);
+/* The worker died of its request. */
+void spawn_quarantine_record(struct spawn *s, int slot);
+/* Lets everything in again. */
+void spawn_quarantine_release(struct spawn *s);
+
 /* ---- reload.c ------------------------------------------------------------------------------- */
 
 void spawn_reload_ask(struct spawn *s);

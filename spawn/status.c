@@ -124,6 +124,30 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
     add_totals(body, "shed", pages->control->shed, FCGI_N_SHEDS, shed_name);
 }
 
+/* Bodies that workers died of: refused after two requests, watched after one. */
+static void add_quarantine(struct fcgi_buffer *body, const struct fcgi_quarantine *quarantine)
+{
+    uint64_t now_ns = fcgi_scoreboard_now_ns();
+    const char *comma = "";
+
+    fcgi_buffer_format(body, ",\"quarantine\":{\"ttl_ms\":%llu,\"inputs\":[",
+                       (unsigned long long)quarantine->ttl_ns / 1000000);
+    for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++) {
+        const struct fcgi_suspect *suspect = &quarantine->suspect[i];
+        uint32_t requests = suspect->requests;
+        if (!fcgi_quarantine_counts(quarantine, suspect, now_ns))
+            continue;
+        fcgi_buffer_format(body, "%s{\"sha256\":\"", comma);
+        for (int j = 0; j < FCGI_QUARANTINE_HASH; j++)
+            fcgi_buffer_format(body, "%02x", suspect->sha256[j]);
+        fcgi_buffer_format(body, "\",\"requests\":%u,\"refused\":%s,\"age_ms\":%llu}", requests,
+                           requests >= FCGI_QUARANTINE_LIMIT ? "true" : "false",
+                           (unsigned long long)(now_ns - suspect->last_ns) / 1000000);
+        comma = ",";
+    }
+    fcgi_buffer_text(body, "]}");
+}
+
 /* "fp32, int8" -> "precision":"fp32","precisions":["fp32","int8"],"int8_ranges":"batch-norm" */
 static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_worker *model)
 {
@@ -190,6 +214,7 @@ void spawn_status(const struct spawn_scene *scene, const struct spawn_request *r
     add_precisions(body, model);
     if (request->internal) {
         add_service(body, pages);
+        add_quarantine(body, &pages->deaths->quarantine);
         fcgi_buffer_text(body, ",");
         add_workers(body, pages);
     } else {

@@ -352,6 +352,8 @@ static void ended(struct spawn *s, int slot, int status)
     count_failures(worker, end);
     if (end == FCGI_END_CRASHED)
         spawn_deaths_record(s, slot);
+    if (end == FCGI_END_CRASHED || end == FCGI_END_STUCK)
+        spawn_quarantine_record(s, slot);
     close_page(worker);
     fcgi_crew_set(s->crew, slot, 0);
     worker->pid = 0;

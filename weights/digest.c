@@ -29,6 +29,15 @@ void wt_digest_hex(char hex[65], const uint8_t digest[32])
     hex[64] = '\0';
 }
 
+void wt_digest_sha256(uint8_t digest[32], const void *data, size_t bytes)
+{
+    struct sha256_ctx sha256;
+
+    sha256_init(&sha256);
+    sha256_update(&sha256, bytes, data);
+    sha256_digest(&sha256, 32, digest);
+}
+
 static int nibble(char c)
 {
     if (c >= '0' && c <= '9')

@@ -13,6 +13,9 @@ uint32_t wt_digest_crc32c(uint32_t crc, const void *data, size_t bytes);
 void wt_digest_hex(char hex[65], const uint8_t digest[32]);
 int wt_digest_unhex(uint8_t digest[32], const char *hex);
 
+/* Allocates nothing: also for signal handlers. */
+void wt_digest_sha256(uint8_t digest[32], const void *data, size_t bytes);
+
 /* What an exact answer can be checked by: the SHA-256 of its logits, as little-endian float32,
  * image by image. The hex digits leave it as at its beginning. */
 struct wt_digest_logits {

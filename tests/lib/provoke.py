@@ -159,6 +159,20 @@ def harmed(running, operation):
     return operation.ask(running, body, {**headers, "X-Request-ID": "poison-" + "0" * 8})
 
 
+def quarantined(running, operation):
+    """Two requests that kill; the second's second try may be refused already."""
+    for _ in range(2):
+        harmed(running, operation)
+    refused = [None]
+
+    def is_refused():
+        refused[0] = plainly(running, operation)
+        return refused[0].status == 422
+
+    until(is_refused, 60, "the quarantine")
+    return refused[0]
+
+
 def plainly(running, operation):
     body, headers = wrap(operation, PICTURE)
     return operation.ask(running, body, headers)
@@ -217,6 +231,12 @@ def limited():
 
 @contextlib.contextmanager
 def harmful():
+    with Service(workers=2, faults="segv@decode~poison", RESNET_QUARANTINE="0") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def poisoned():
     with Service(workers=2, faults="segv@decode~poison") as running:
         yield running
 
@@ -271,6 +291,7 @@ SCENES = {
     "plain": (plain, None, normal),
     "limited": (limited, {"too_many_requests"}, lambda s, c, o: again_and_again(s, o)),
     "harmful": (harmful, {"worker_failed"}, lambda s, c, o: harmed(s, o)),
+    "poisoned": (poisoned, {"input_quarantined"}, lambda s, c, o: quarantined(s, o)),
     "overloaded": (overloaded, {"overloaded"}, lambda s, c, o: plainly(s, o)),
     "draining": (draining, {"draining"}, lambda s, c, o: plainly(s, o)),
     "starting": (starting, {"starting"}, lambda s, c, o: plainly(s, o)),

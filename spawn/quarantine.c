@@ -1,0 +1,95 @@
+/* quarantine.c: the one writer of the ring of suspects (fcgi/quarantine.h). Called when a worker
+ * died of a request; which body that was is in its page. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgi/log.h"
+#include "spawn/spawn.h"
+
+static void write_hex(char hex[2 * FCGI_QUARANTINE_HASH + 1], const uint8_t *bytes)
+{
+    for (int i = 0; i < FCGI_QUARANTINE_HASH; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+}
+
+void spawn_quarantine_open(struct spawn *s)
+{
+    atomic_store(&s->deaths->quarantine.ttl_ns, (uint64_t)s->config.quarantine_ms * 1000000u);
+}
+
+/* The same body's, or the one whose last death is the longest ago. */
+static struct fcgi_suspect *find(struct fcgi_quarantine *quarantine, const uint8_t *sha256)
+{
+    struct fcgi_suspect *oldest = &quarantine->suspect[0];
+
+    for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++) {
+        struct fcgi_suspect *suspect = &quarantine->suspect[i];
+        if (suspect->requests && !memcmp(suspect->sha256, sha256, sizeof suspect->sha256))
+            return suspect;
+        if (suspect->last_ns < oldest->last_ns)
+            oldest = suspect;
+    }
+    atomic_store(&oldest->requests, 0);
+    atomic_thread_fence(memory_order_seq_cst);
+    memcpy(oldest->sha256, sha256, sizeof oldest->sha256);
+    oldest->nginx_id[0] = '\0';
+    return oldest;
+}
+
+/* Whether any worker has answered that body since its last death. */
+static bool was_answered(const struct spawn *s, const struct fcgi_suspect *suspect)
+{
+    uint64_t first_bytes;
+
+    memcpy(&first_bytes, suspect->sha256, sizeof first_bytes);
+    for (int slot = 0; slot < s->n_slots; slot++)
+        for (int i = 0; i < FCGI_BOARD_ANSWERED; i++) {
+            const struct fcgi_board_answered *answered = &s->workers[slot].page->answered[i];
+            if (answered->first_bytes == first_bytes && answered->at_ns > suspect->last_ns)
+                return true;
+        }
+    return false;
+}
+
+static void count(struct spawn *s, struct fcgi_suspect *suspect,
+                  const struct fcgi_board_request *request, uint64_t now_ns)
+{
+    bool is_new = !fcgi_quarantine_counts(&s->deaths->quarantine, suspect, now_ns) ||
+                  was_answered(s, suspect);
+    uint32_t requests = is_new ? 1 : suspect->requests + 1;
+    char hex[2 * FCGI_QUARANTINE_HASH + 1];
+
+    snprintf(suspect->nginx_id, sizeof suspect->nginx_id, "%s", request->nginx_id);
+    atomic_store(&suspect->last_ns, now_ns);
+    atomic_store_explicit(&suspect->requests, requests, memory_order_release);
+    if (requests != FCGI_QUARANTINE_LIMIT)
+        return;
+    write_hex(hex, suspect->sha256);
+    fcgi_log(FCGI_LOG_WARN, "quarantined", "body=%s request_id=%s nginx_id=%s ms=%lld", hex,
+             request->request_id, request->nginx_id, (long long)s->config.quarantine_ms);
+}
+
+/* A request that is tried again and takes another worker along is still one. */
+void spawn_quarantine_record(struct spawn *s, int slot)
+{
+    const struct fcgi_board_worker *page = s->workers[slot].page;
+    struct fcgi_quarantine *quarantine = &s->deaths->quarantine;
+    uint8_t sha256[FCGI_QUARANTINE_HASH];
+    struct fcgi_board_request request;
+
+    if (!quarantine->ttl_ns || page->state != FCGI_WORKER_BUSY || !page->body_known ||
+        !fcgi_scoreboard_request(page, &request) || !request.nginx_id[0])
+        return;
+    memcpy(sha256, page->body_sha256, sizeof sha256);
+    struct fcgi_suspect *suspect = find(quarantine, sha256);
+    if (strcmp(suspect->nginx_id, request.nginx_id))
+        count(s, suspect, &request, (uint64_t)spawn_now_ns());
+}
+
+void spawn_quarantine_release(struct spawn *s)
+{
+    for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++)
+        atomic_store(&s->deaths->quarantine.suspect[i].requests, 0);
+    fcgi_log(FCGI_LOG_INFO, "quarantine_released", "reason=%s", "resnet-ctl release");
+}
