@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """MIGRATING.md keeps its word: each of its configurations is run by a real nginx between a stand-in
 for the old application and the real service, and each piece of Python against the real service."""
+# timeout: 300
 
 import array
 import http.server

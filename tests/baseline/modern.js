@@ -1,8 +1,8 @@
 // modern.js: what an engineer would build instead, with every setting that helps it: a Node cluster of
-// one process a core, sharp for decoding and resizing, ONNX Runtime for the network. nginx is in front
-// and sends each request to whoever has least to do.
+// some processes, sharp for decoding and resizing, ONNX Runtime for the network. nginx is in front and
+// sends each request to whoever has least to do.
 //
-//   node modern.js DIRECTORY MODEL.onnx WORKERS    from where npm has put its packages
+//   node modern.js DIRECTORY MODEL.onnx WORKERS THREADS    from where npm has put its packages
 //
 // Worker n listens on DIRECTORY/n.sock once it is warm. MODEL.json beside the model says that it takes
 // bytes, and what they mean. A worker that ends is replaced; SIGHUP replaces all, one by one, each
@@ -14,7 +14,7 @@ const http = require('http');
 const path = require('path');
 
 const here = (name) => require(require.resolve(name, { paths: [process.cwd()] }));
-const [directory, model, workers] = process.argv.slice(2);
+const [directory, model, workers, threads] = process.argv.slice(2);
 
 const SIDE = 224, RESIZE = 256, TOP = 5, PIXELS = SIDE * SIDE;
 const MEAN = [0.485, 0.456, 0.406], STD = [0.229, 0.224, 0.225];
@@ -72,7 +72,7 @@ async function network() {
     executionProviders: ['cpu'],
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
-    intraOpNumThreads: 1,
+    intraOpNumThreads: +threads,
     interOpNumThreads: 1,
   });
   const [red, green, blue] = tables(bytes);

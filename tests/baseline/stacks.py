@@ -104,20 +104,21 @@ class OursRunning(Running):
 
 
 class Modern(Stack):
-    def __init__(self, name, model, missing):
-        settings = (f"a cluster of {CORES} processes, one thread each for ONNX Runtime and sharp, a socket "
-                    f"each; nginx with `least_conn`, kept connections, a second try elsewhere")  # fmt: skip
+    def __init__(self, name, model, missing, processes=CORES, usual=True):
+        threads = CORES // processes
+        settings = (f"a cluster of {processes}, threads of each for ONNX Runtime {threads}, for sharp 1; a socket "
+                    "each; nginx with `least_conn`, kept connections, a second try elsewhere")  # fmt: skip
         super().__init__(name, settings, missing)
-        self.model = model
+        self.model, self.processes, self.threads, self.usual = model, processes, threads, usual
 
     @contextlib.contextmanager
     def opened(self):
         with tempfile.TemporaryDirectory(prefix="resnet-modern.") as sockets:
-            servers = "".join(f'server "unix:{sockets}/{n}.sock" max_fails=0; ' for n in range(CORES))
+            servers = "".join(f'server "unix:{sockets}/{n}.sock" max_fails=0; ' for n in range(self.processes))
             upstream = f"upstream app {{ least_conn; {servers} keepalive {4 * CORES}; }}"
             passed = f'{LONG} {RETRY} proxy_http_version 1.1; proxy_set_header Connection "";'
             with Front(server(upstream, passed)) as front:
-                running = ModernRunning(front, sockets, self.model)
+                running = ModernRunning(front, sockets, self)
                 try:
                     yield running
                 finally:
@@ -130,14 +131,14 @@ def server(upstream, passed):
 
 
 class ModernRunning(Running):
-    def __init__(self, front, sockets, model):
+    def __init__(self, front, sockets, stack):
         super().__init__(front)
-        self.sockets, self.model = sockets, model
+        self.sockets, self.stack = sockets, stack
 
     def start(self):
+        numbers = [str(self.stack.processes), str(self.stack.threads)]
         self.launch(["node", os.path.join(HERE, "modern.js"), self.sockets,
-                     os.path.join(PLACE, self.model), str(CORES)], cwd=PLACE,
-                    UV_THREADPOOL_SIZE="4")  # fmt: skip
+                     os.path.join(PLACE, self.stack.model), *numbers], cwd=PLACE)  # fmt: skip
 
 
 class Old(Stack):
@@ -183,6 +184,8 @@ def all_stacks(missing):
         Ours("ours, int8, fast", False, RESNET_PRECISION="int8", RESNET_DECODE="fast"),
         Modern("modern, fp32", "resnet50.onnx", missing["modern"]),
         Modern("modern, int8", "resnet50_int8.onnx", missing["modern int8"]),
+        Modern("modern, fp32, one process", "resnet50.onnx", missing["modern"], 1, False),
+        Modern("modern, int8, one process", "resnet50_int8.onnx", missing["modern int8"], 1, False),
         Old("old, jit", wide, 2, old, TORCH_HOW="jit", **one),
         Old("old, tuned", wide, 2, old, TORCH_HOW="last", **one),
         Old("old, 120 s", ["--workers", "1", "--timeout", "120"], 1, old),
