@@ -18,6 +18,10 @@ resnet-bench_src    := $(addprefix tests/bench/,bench_main.c report.c peak.c net
 resnet-bench_libs   := libfcgi-app.a libweights.a libkernels.a
 resnet-bench_ldlibs  = $(fcgi_ldlibs) $(weights_ldlibs) $(kernels_ldlibs)
 
+# resnet-load's test has its parts.
+unit-load_src    += $(addprefix tests/load/,tally.c predictions.c pictures.c options.c)
+unit-load_ldlibs += -lcurl -lnettle -lm
+
 # libcurl makes the requests; of the archives it has JSON, buffers, EXIF and the units of options.
 programs += resnet-load
 resnet-load_src    := $(wildcard tests/load/*.c)

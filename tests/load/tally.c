@@ -33,17 +33,20 @@ int t_tally_ok(struct t_tally *tally, double ms)
 }
 
 /* Where such failures are counted; a new row stands behind the last of its kind. */
-static struct t_row *find_row(struct t_tally *tally, const struct t_outcome *outcome)
+static struct t_row *find_row(struct t_tally *tally, const char *kind, const char *detail)
 {
-    int after = tally->n_rows;
+    int after = tally->n_rows, details = 0;
 
     for (int i = 0; i < tally->n_rows; i++) {
-        if (strcmp(tally->row[i].row, outcome->row) != 0)
+        if (strcmp(tally->row[i].row, kind) != 0)
             continue;
-        if (strcmp(tally->row[i].detail, outcome->detail) == 0)
+        if (strcmp(tally->row[i].detail, detail) == 0)
             return &tally->row[i];
         after = i + 1;
+        details++;
     }
+    if (details >= T_MAX_DETAILS - 1 && strcmp(detail, "other") != 0)
+        return find_row(tally, kind, "other");
     if (tally->n_rows == T_MAX_ROWS)
         return &tally->row[T_MAX_ROWS - 1];
     memmove(&tally->row[after + 1], &tally->row[after],
@@ -51,8 +54,8 @@ static struct t_row *find_row(struct t_tally *tally, const struct t_outcome *out
     tally->n_rows++;
     struct t_row *row = &tally->row[after];
     row->n = 0;
-    memcpy(row->row, outcome->row, sizeof row->row);
-    memcpy(row->detail, outcome->detail, sizeof row->detail);
+    snprintf(row->row, sizeof row->row, "%s", kind);
+    snprintf(row->detail, sizeof row->detail, "%s", detail);
     return row;
 }
 
@@ -61,7 +64,7 @@ int t_tally_failed(struct t_tally *tally, const struct t_failure *failure)
     struct t_failure *grown;
 
     tally->failed++;
-    find_row(tally, &failure->outcome)->n++;
+    find_row(tally, failure->outcome.row, failure->outcome.detail)->n++;
     if (tally->n_failures == T_MAX_FAILURES)
         return 0;
     grown = grow(tally->failure, tally->n_failures, &tally->failures_size, sizeof *grown);

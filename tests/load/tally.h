@@ -6,7 +6,8 @@
 
 #include "tests/load/outcome.h"
 
-enum { T_MAX_ROWS = 64, T_MAX_FAILURES = 100000 };
+/* T_MAX_DETAILS: of one kind of failure, the last of them "other". */
+enum { T_MAX_ROWS = 128, T_MAX_DETAILS = 8, T_MAX_FAILURES = 100000 };
 
 struct t_row {
     char row[16], detail[48];
