@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "spawn/ctl.h"
 #include "spawn/doctor.h"
@@ -91,6 +92,38 @@ static void learn_user(struct spawn_doctor *doctor)
     pid_t worker = doctor->nginx_master ? spawn_procs_child(doctor->nginx_master, "nginx") : 0;
 
     doctor->knows_nginx_user = worker && !spawn_procs_identity(worker, &doctor->nginx_user);
+}
+
+/* What stands in the files is what runs, if nginx's newest worker is younger than they are. */
+static void check_reloaded(struct spawn_doctor *doctor)
+{
+    enum { CLOCKS_DIFFER_S = 3 };
+    const struct spawn_nginx_conf *nginx = &doctor->nginx;
+    struct spawn_proc proc;
+    struct stat status;
+    DIR *dir = NULL;
+    int64_t newest_s = -1;
+    int edited = -1;
+
+    while (spawn_procs_next(&dir, &proc)) {
+        int64_t started_s =
+            proc.parent == doctor->nginx_master ? spawn_procs_started_s(proc.pid) : -1;
+        if (started_s > newest_s)
+            newest_s = started_s;
+    }
+    for (int i = 0; i < nginx->n_files && edited < 0; i++)
+        if (!stat(nginx->files[i], &status) && status.st_mtime > newest_s + CLOCKS_DIFFER_S)
+            edited = i;
+    if (newest_s < 0)
+        return;
+    if (edited >= 0)
+        spawn_doctor_say(doctor, SPAWN_DOCTOR_WARN, "nginx-reloaded",
+                         "nginx -t, then nginx -s reload",
+                         "%.400s was changed after nginx read it: what follows is what it says now",
+                         nginx->files[edited]);
+    else
+        spawn_doctor_say(doctor, SPAWN_DOCTOR_OK, "nginx-reloaded", NULL,
+                         "since its files were changed");
 }
 
 /* ---- upstreams ------------------------------------------------------------------------------ */
@@ -390,6 +423,8 @@ void spawn_doctor_nginx(struct spawn_doctor *doctor)
         return;
     learn_user(doctor);
     spawn_doctor_say(doctor, SPAWN_DOCTOR_OK, "nginx", NULL, "%.400s", doctor->nginx.files[0]);
+    if (doctor->nginx_master)
+        check_reloaded(doctor);
     check_upstream(doctor);
     check_timeout(doctor, "nginx-read", "fastcgi_read_timeout");
     check_timeout(doctor, "nginx-send", "fastcgi_send_timeout");

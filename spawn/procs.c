@@ -73,6 +73,38 @@ pid_t spawn_procs_child(pid_t parent, const char *name)
     return found;
 }
 
+/* "btime 1795249482" */
+static int64_t booted_s(void)
+{
+    char *line = NULL;
+    size_t size = 0;
+    long long seconds = -1;
+    FILE *file = fopen("/proc/stat", "re");
+
+    while (file && seconds < 0 && getline(&line, &size, file) > 0)
+        if (sscanf(line, "btime %lld", &seconds) != 1)
+            seconds = -1;
+    free(line);
+    if (file)
+        fclose(file);
+    return seconds;
+}
+
+int64_t spawn_procs_started_s(pid_t pid)
+{
+    enum { STATE = 3, STARTTIME = 22 }; /* fields of proc(5) */
+    char text[1024];
+    int64_t boot_s = booted_s();
+    const char *at =
+        spawn_procs_read(pid, "stat", text, sizeof text) < 0 ? NULL : strrchr(text, ')');
+
+    for (int field = STATE - 1; at && field < STARTTIME; field++)
+        at = strchr(at + 1, ' ');
+    if (!at || boot_s < 0)
+        return -1;
+    return boot_s + strtoll(at, NULL, 10) / sysconf(_SC_CLK_TCK);
+}
+
 /* "Uid:\t33\t33\t33\t33" (real, effective, ...), "Groups:\t4 33 " */
 int spawn_procs_identity(pid_t pid, struct spawn_identity *identity)
 {

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct spawn_proc {
@@ -26,6 +27,9 @@ pid_t spawn_procs_child(pid_t parent, const char *name);
 
 /* A file of /proc/PID, NUL-terminated, cut to fit. Its bytes, or -1 with errno. */
 ssize_t spawn_procs_read(pid_t pid, const char *file, char *out, size_t size);
+
+/* When it started, in seconds of UNIX time; -1: it has gone. */
+int64_t spawn_procs_started_s(pid_t pid);
 
 /* 0, or -1 when the process has gone. */
 int spawn_procs_identity(pid_t pid, struct spawn_identity *identity);

@@ -247,6 +247,15 @@ def full_disks(running, machine):
         report.only(check, "fail", "make room", what)
 
 
+def an_edit_not_taken_up(running, machine):
+    path = os.path.join(running.directory, "conf.d", "resnet.conf")
+    status = os.stat(path)
+    os.utime(path, (status.st_atime, status.st_mtime + 3600))
+    report = Report(running, "--no-verify", machine=machine)
+    os.utime(path, (status.st_atime, status.st_mtime))
+    report.only("nginx-reloaded", "warn", "nginx -s reload", "a file changed after nginx read it")
+
+
 def from_a_dump(running, machine):
     """What nginx -T prints, as if nginx ran in another container."""
     command = [service.NGINX, "-T", "-p", running.directory, "-c", os.path.join(running.directory, "nginx.conf")]
@@ -302,6 +311,7 @@ def all_in_one_service():
                 seeds_of_sockets(running, machine)
                 seeds_of_the_model(running, machine)
                 full_disks(running, machine)
+                an_edit_not_taken_up(running, machine)
                 from_a_dump(running, machine)
                 another_user(running, machine)
     finally:
