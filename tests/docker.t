@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 
+import checkpoint
 import containers
 import draw
 import kustomize
@@ -211,8 +212,29 @@ def short_of_memory(project):
     project.up(**memory)
     tap.equal(len(project.status()["workers"]), 4, "four workers in 512 MiB")
     survives(project, 400, slow=True)
-    project.up("--force-recreate", **memory, RESNET_WEIGHTS=service.small_model())
+
+
+def many_requests(project):
+    """The same, with a model so small that they do not take long."""
+    project.up("--force-recreate", MEMORY="512m", RESNET_WORKERS="4", CPUS=cpus(4),
+               RESNET_WEIGHTS=service.small_model(), RESNET_PRECISION="fp32")  # fmt: skip
     survives(project, MANY, slow=False)
+
+
+# ---- weights of one's own ----------------------------------------------------------------------
+
+
+def weights_are_packed(project):
+    path = os.path.join(project.engine.directory, "weights")
+    with open(path, "wb") as file:
+        file.write(checkpoint.safetensors(checkpoint.resnet(depth=50, width=8)))
+    os.chmod(path, 0o644)
+    project.up("--force-recreate", RESNET_WEIGHTS=path, RESNET_PRECISION="int8", RESNET_WORKERS="auto",
+               CPUS=cpus(2))  # fmt: skip
+    tap.equal(sorted(project.status()["precisions"]), ["fp32", "int8"], "one's own weights, int8 beside fp32")
+    answer = project.post(draw.jpeg())
+    tap.equal((answer.status, answer.header("x-precision")), (200, "int8"), "answered in int8")
+    tap.ok("synthetic" not in answer.json()["model"], "by a model that is not synthetic", answer)
 
 
 # ---- short of CPU --------------------------------------------------------------------------------
@@ -230,7 +252,7 @@ def short_of_cpu(project):
         tap.skip("1.5 CPUs", "there is only one here")
     project.up(RESNET_WORKERS="auto", CPUS="0.25")
     tap.equal(len(project.status()["workers"]), 1, "a quarter of a CPU: one worker")
-    with Load(project, known(project), 4, requests=100) as load:
+    with Load(project, known(project), 4, requests=40) as load:
         load.join()
     took = sorted(got.end - got.start for got in load.answers)
     tap.note(f"a quarter of a CPU: answers after {took[len(took) // 2]:.2f} s (median)")
@@ -247,8 +269,13 @@ def slots(project):
     return sorted(links)
 
 
+def served_by(load):
+    with load.lock:
+        return {got.served.split("/")[0] for got in load.answers if got.served}
+
+
 def replicas_replaced(project):
-    project.up(scale=4, CPUS=cpus(1))
+    project.up(scale=4, CPUS=cpus(1), RESNET_WORKERS="auto")
     tap.equal(slots(project), [f"/slots/{n}" for n in range(1, 5)], "four replicas, a slot each")
     own = [project.get(f"/slots/{n}/status", port=project.inside) for n in range(1, 5)]
     tap.equal([answer.status for answer in own], [200] * 4, "each has its own /status for operators")
@@ -261,7 +288,8 @@ def replicas_replaced(project):
             project.engine.docker("rm", container)
             service.until(lambda: load.good() > seen + 50, containers.START_S, "answers of the others")
             project.up("--no-recreate", scale=4)
-    served = {got.served.split("/")[0] for got in load.answers}
+        service.until(lambda: len(served_by(load)) == 8, containers.START_S, "answers of all")
+    served = served_by(load)
     tap.note(f"four replicas replaced: {load.results} by {len(served)} of them")
     tap.ok(load.all_good(), "every answer is 200 and whole", load.results)
     tap.equal(len(served), 8, "the old ones' and the new ones'")
@@ -314,6 +342,8 @@ def everything():
                 stopped(project)
                 short_of_memory(project)
                 short_of_cpu(project)
+                weights_are_packed(project)
+                many_requests(project)
                 replicas_replaced(project)
     except containers.Unavailable as error:
         tap.skip("containers", str(error))
