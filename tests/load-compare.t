@@ -270,6 +270,10 @@ def page():
                                   text=True, check=False).stdout  # fmt: skip
         with open(path, encoding="utf-8") as file:
             found = Page(file.read())
+    with network(turning) as one:
+        done = subprocess.run([LOAD, "--compare", "--html", directory + "/x", one.url, one.url, PICTURES],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        tap.equal((done.returncode, one.requests), (64, []), "a page that cannot be written: before all")
     tap.ok("script" not in found.tags and found.tags.count("img") == 1, "no tag of theirs", found.tags)
     tap.ok(evil in found.words and name in found.words, "what they said, as text", found.words)
     tap.ok(found.links and all(link.startswith("data:image/") for link in found.links), "nothing from elsewhere")

@@ -210,6 +210,16 @@ static void probe(const struct t_compare *compare)
                            text);
 }
 
+/* Before anything is sent: a page that cannot be written is noticed at once. */
+static FILE *open_page(const struct t_options *options)
+{
+    FILE *page = options->html != NULL ? fopen(options->html, "we") : NULL;
+
+    if (options->html != NULL && page == NULL)
+        t_options_quit(T_EXIT_USAGE, "%s: cannot be written: %s", options->html, strerror(errno));
+    return page;
+}
+
 static void prepare(struct t_compare *compare, const volatile sig_atomic_t *stop)
 {
     const struct t_options *options = compare->options;
@@ -255,11 +265,12 @@ int t_compare_run(const struct t_options *options, const volatile sig_atomic_t *
 
     compare.options = options;
     prepare(&compare, stop);
+    FILE *page = open_page(options);
     warm_up = compare.pictures.n < (size_t)options->warm_up ? compare.pictures.n
                                                             : (size_t)options->warm_up;
-    compare.interrupted = (warm_up > 0 && run_pass(&compare, warm_up, 0) != 0) ||
-                          run_pass(&compare, compare.pictures.n, 1) != 0;
-    if (compare.interrupted)
+    int interrupted = (warm_up > 0 && run_pass(&compare, warm_up, 0) != 0) ||
+                      run_pass(&compare, compare.pictures.n, 1) != 0;
+    if (interrupted)
         t_options_quit(T_EXIT_FAILED, "interrupted after %zu of %zu pictures; nothing is compared",
                        compare.n, compare.pictures.n);
     judge(&compare);
@@ -268,7 +279,7 @@ int t_compare_run(const struct t_options *options, const volatile sig_atomic_t *
         t_compare_json(&compare);
     else
         t_compare_text(&compare);
-    if (options->html != NULL && t_compare_html(&compare, options->html) != 0)
+    if (page != NULL && t_compare_html(&compare, page) != 0)
         t_options_quit(T_EXIT_FAILED, "%s: cannot be written: %s", options->html, strerror(errno));
     int differs = compare.verdicts[T_VERDICT_OTHER] + compare.verdicts[T_VERDICT_FAILED] > 0;
     clean_up(&compare);

@@ -63,7 +63,6 @@ struct t_compare {
     char run_id[12];
     size_t sent;
     FILE *progress; /* NULL: quiet */
-    int interrupted;
 
     struct t_tally tally[T_SIDES]; /* sorted */
     size_t verdicts[T_VERDICTS], causes[T_CAUSES];
@@ -98,7 +97,7 @@ int t_drawn_make(int which, uint8_t **bytes, size_t *n);
 
 void t_compare_text(const struct t_compare *compare);
 void t_compare_json(const struct t_compare *compare);
-int t_compare_html(const struct t_compare *compare, const char *path); /* -1: errno tells */
+int t_compare_html(const struct t_compare *compare, FILE *out); /* closes it; -1: errno tells */
 
 /* "tabby" 0.91, or why there is no answer. */
 void t_compare_said(const struct t_side *side, char *text, size_t size);

@@ -163,13 +163,10 @@ static void cases(FILE *out, const struct t_compare *compare)
     fputs("</table>\n", out);
 }
 
-int t_compare_html(const struct t_compare *compare, const char *path)
+int t_compare_html(const struct t_compare *compare, FILE *out)
 {
-    FILE *out = fopen(path, "we");
     size_t differ = compare->verdicts[T_VERDICT_CLOSE] + compare->verdicts[T_VERDICT_OTHER];
 
-    if (out == NULL)
-        return -1;
     fputs(head, out);
     summary(out, compare);
     latencies(out, compare);
