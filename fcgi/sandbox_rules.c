@@ -54,6 +54,7 @@ static const struct rule rules[] = {
     {SCMP_SYS(futex), BOTH, 1, {BITS(1, FUTEX_OPERATION, FUTEX_WAIT_BITSET)}},
     {SCMP_SYS(futex), BOTH, 1, {BITS(1, FUTEX_OPERATION, FUTEX_WAKE_BITSET)}},
     ANY(BOTH, sched_yield), ANY(BOTH, sched_getaffinity), /* malloc counts CPUs */
+    ANY(BOTH, sysinfo),                                   /* qsort asks how much memory there is */
     ANY(BOTH, clock_gettime), ANY(BOTH, gettimeofday), ANY(BOTH, time),
     ANY(BOTH, nanosleep), ANY(BOTH, clock_nanosleep), ANY(BOTH, restart_syscall),
 

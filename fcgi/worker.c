@@ -200,10 +200,25 @@ static void describe(struct fcgi_worker *worker)
     atomic_store(&board->model_private_bytes, kn_plan_bytes(worker->classifier.plan));
 }
 
+static int by_value(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* glibc asks for the machine's memory before it sorts its first large array, and older ones open
+ * /proc/meminfo to know. */
+static void warm_up_qsort(void)
+{
+    int large[1024] = {1};
+
+    qsort(large, sizeof large / sizeof large[0], sizeof large[0], by_value);
+}
+
 /* What would open a file or allocate at its first use does so now. */
 static void warm_up(struct fcgi_worker *worker)
 {
     fcgi_crash_watch(worker->board, &worker->classifier.model.net, worker->deaths);
+    warm_up_qsort();
     if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
         worker->id_seed = fcgi_scoreboard_now_ns();
     fcgi_memory_open(&worker->memory);

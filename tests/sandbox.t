@@ -6,6 +6,7 @@ the same ten succeed. Then: what every process has given up, and what is said wh
 # timeout: 180
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -171,6 +172,16 @@ def what_is_left():
             tap.equal(sets, {""}, "nobody has a capability")
 
 
+def what_libc_does_late():
+    """Calls that libc makes at the first use of something: a long list of keys is sorted."""
+    with Service(workers=1) as service:
+        keys = {f"key{i}": 1 for i in range(1500)}
+        answer = service.post(json.dumps({"inputs": [], "parameters": keys}).encode(),
+                              {"Content-Type": "application/json"}, "/v2/models/resnet50/infer")  # fmt: skip
+        tap.equal(answer.status, 400, "1500 keys: an answer")
+        tap.equal(service.logged("sandbox_violation"), [], "and no violation")
+
+
 def forbidden_here():
     with Service(workers=1, before=NO_SECCOMP) as service:
         answer = service.post(draw.jpeg())
@@ -193,4 +204,4 @@ def required():
     shutil.rmtree(directory)
 
 
-tap.run(stopped, off, what_is_left, forbidden_here, required)
+tap.run(stopped, off, what_is_left, what_libc_does_late, forbidden_here, required)
