@@ -56,17 +56,19 @@ static int take_quoted(struct text *text, struct text *value)
     return 0;
 }
 
-/* The next parameter; 0 at the end, -1 when malformed. */
+/* The next parameter; 0 at the end, -1 when malformed. ";;" has none in between. */
 static int next_param(struct text *text, struct text *name, struct text *value)
 {
-    take_until(text, ";");
-    if (!text->n)
-        return 0;
-    skip(text, 1);
-    skip_blanks(text);
-    *name = take_until(text, "=;");
+    do {
+        take_until(text, ";");
+        if (!text->n)
+            return 0;
+        skip(text, 1);
+        skip_blanks(text);
+        *name = take_until(text, "=;");
+    } while (!name->n && (!text->n || *text->at != '='));
     if (!text->n || *text->at != '=')
-        return name->n ? -1 : next_param(text, name, value);
+        return -1;
     skip(text, 1);
     if (text->n && *text->at == '"') {
         skip(text, 1);

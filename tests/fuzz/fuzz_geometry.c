@@ -3,7 +3,7 @@
 #include "fcgi/preprocess.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { NUMBERS = 8, MAX_STRIP_BYTES = 1 << 20, MAX_ROWS = 4096 };
+enum { NUMBERS = 8, MAX_PIXELS = 1 << 21 };
 
 static void check(const struct fcgi_extent *extent, int crop)
 {
@@ -58,8 +58,8 @@ static void resize(const struct wt_recipe *recipe, const struct fcgi_extent *acr
     FUZZ_EXPECT(fcgi_resize_first_row(made) < fcgi_resize_end_row(made));
     FUZZ_EXPECT(fcgi_resize_first_column(made) < fcgi_resize_end_column(made));
     FUZZ_EXPECT(fcgi_resize_end_row(made) <= height && fcgi_resize_end_column(made) <= width);
-    if (fcgi_resize_end_row(made) - fcgi_resize_first_row(made) <= MAX_ROWS &&
-        width <= MAX_STRIP_BYTES / 3) {
+    int64_t rows = fcgi_resize_end_row(made) - fcgi_resize_first_row(made);
+    if (rows * width <= MAX_PIXELS) {
         feed(made);
         const uint8_t *middle =
             crop + ((size_t)(down->pad + down->count / 2) * (size_t)recipe->crop +

@@ -9,6 +9,29 @@
 
 enum { FUZZ_RESIZE_PX = 32, FUZZ_CROP_PX = 28, FUZZ_MAX_TICKS = 100000 };
 
+/* ---- memory: AddressSanitizer calls these, nobody else does ---------------------------------- */
+
+size_t __sanitizer_get_allocated_size(const volatile void *p) __attribute__((weak));
+void __sanitizer_malloc_hook(const volatile void *p, size_t n);
+void __sanitizer_free_hook(const volatile void *p);
+
+static size_t fuzz_live_bytes, fuzz_peak_bytes;
+
+void __sanitizer_malloc_hook(const volatile void *p, size_t n)
+{
+    (void)p;
+    fuzz_live_bytes += n;
+    if (fuzz_live_bytes > fuzz_peak_bytes)
+        fuzz_peak_bytes = fuzz_live_bytes;
+}
+
+void __sanitizer_free_hook(const volatile void *p)
+{
+    fuzz_live_bytes -= p != NULL ? __sanitizer_get_allocated_size(p) : 0;
+}
+
+/* ---- one decode ------------------------------------------------------------------------------ */
+
 struct fuzz_decode {
     const uint8_t *bytes;
     size_t n;
@@ -52,6 +75,16 @@ static inline int fuzz_crop(struct fuzz_decode *decode)
     return code;
 }
 
+/* What the header promised is what was taken: the resize beside it keeps a row of the crop's width
+ * for each of the picture's, and weights for each of its columns and rows. */
+static inline void fuzz_check_memory(const struct fcgi_image_info *info, size_t before)
+{
+    uint64_t sides = (uint64_t)info->width + (uint64_t)info->height;
+    uint64_t resize = (1 << 16) + sides * (3 * FUZZ_CROP_PX + 64);
+
+    FUZZ_EXPECT(fuzz_peak_bytes <= before + info->decode_bytes + resize);
+}
+
 /* Header, exact and fast decode, each stopped half-way once, and with too little memory. */
 static inline void fuzz_picture(const uint8_t *bytes, size_t n)
 {
@@ -73,7 +106,10 @@ static inline void fuzz_picture(const uint8_t *bytes, size_t n)
     FUZZ_EXPECT(info.orientation >= 1 && info.orientation <= 8);
     FUZZ_EXPECT(info.channels == 1 || info.channels == 3 || info.channels == 4);
     FUZZ_EXPECT(info.decode_bytes > 0 && info.kind != NULL);
-    if (fuzz_crop(&decode) != FCGI_E_OK)
+    size_t before = fuzz_peak_bytes = fuzz_live_bytes;
+    int code = fuzz_crop(&decode);
+    fuzz_check_memory(&info, before);
+    if (code != FCGI_E_OK)
         return;
     decode.stop_at = decode.ticks / 2;
     if (decode.stop_at != 0)
