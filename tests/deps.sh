@@ -3,7 +3,7 @@
 # Debian and its children: as root, else through `sudo -n`, else it prints the command and stops.
 # Looking takes a few milliseconds, so there is no stamp that could be wrong.
 #
-#   tests/deps.sh [--print] build|demo|check|deb|full|docker|fuzz|bench|compare ...
+#   tests/deps.sh [--print] build|demo|check|deb|full|docker|fuzz|lint|bench|compare ...
 #   --print    only say what is missing; exit 1 if anything is
 #   --libfcgi  only see that libfcgi, where it is a package, has the fix of CVE-2025-23016
 set -eu
@@ -60,6 +60,9 @@ deb   program dh                                  debhelper
 fuzz  program clang                               clang
 fuzz  program llvm-cov                            llvm
 fuzz  file    /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a libclang-rt-dev
+lint  program clang                               clang
+lint  program cppcheck                            cppcheck
+lint  program clang-tidy                          clang-tidy
 bench program python3                             python3
 compare program node                              nodejs
 compare program npm                               npm
@@ -172,11 +175,11 @@ fi
 
 print=0
 [ "${1:-}" != --print ] || { print=1 && shift; }
-[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, docker, fuzz, bench, compare"
+[ $# -gt 0 ] || die 64 "which set? build, demo, check, deb, full, docker, fuzz, lint, bench, compare"
 for set; do
     case $set in
-    build | demo | check | deb | full | docker | fuzz | bench | compare) ;;
-    *) die 64 "no set '$set'; there are build, demo, check, deb, full, docker, fuzz, bench and compare" ;;
+    build | demo | check | deb | full | docker | fuzz | lint | bench | compare) ;;
+    *) die 64 "no set '$set'; there are build, demo, check, deb, full, docker, fuzz, lint, bench and compare" ;;
     esac
 done
 

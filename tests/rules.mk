@@ -39,6 +39,12 @@ include tests/fuzz/rules.mk
 .PHONY: tests
 tests: $(test_programs:%=$(O)/tests/%)
 
+# What compilers and checkers say: tests/lint has the exceptions, with their reasons.
+.PHONY: lint
+lint:
+	@tests/deps.sh build check lint
+	@tests/lint $(LINT)
+
 # Measurements: nothing of `make check`, and nothing that it depends on.
 measure = BUILD=$(O) PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1
 
@@ -74,6 +80,7 @@ compare:
 	    $(if $(IMAGE),--image $(abspath $(IMAGE))) $(if $(STACKS),--stacks '$(STACKS)') \
 	    $(if $(filter 1,$(CHECK)),--check))
 
+#? lint         gcc and clang with -Werror, gcc -fanalyzer, cppcheck, clang-tidy (LINT='tidy': only that)
 #? bench        a table of speed: engines, threads, batches, layers (SECONDS=2)
 #? bench-http   photographs through nginx, beside what the parts take (SECONDS=3 ROUNDS=3 IMAGE= PRECISION=fp32)
 #? compare      ours beside ONNX Runtime, PyTorch, and whole services of theirs (ONLY=forward,speed,cold,harm
