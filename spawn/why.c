@@ -271,6 +271,8 @@ bool spawn_why_next(struct spawn_why *why, size_t *at, struct spawn_why_request 
         struct spawn_why_try *try = NULL;
         if (*spawn_logline_get(line, "attempts"))
             request->access = line;
+        else if (is_event(line, "quarantined"))
+            request->quarantined = line;
         else if (rank(line) >= 0)
             try = find_try(request, line);
         if (try)

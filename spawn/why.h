@@ -25,7 +25,8 @@ struct spawn_why_try {
 /* One request as nginx counts them. */
 struct spawn_why_request {
     const char *request_id, *nginx_id;
-    const struct spawn_logline *access; /* nginx's line */
+    const struct spawn_logline *access;      /* nginx's line */
+    const struct spawn_logline *quarantined; /* from it on its body is refused */
     bool several_hosts;
     int n_tries;
     struct spawn_why_try try[SPAWN_WHY_TRIES]; /* in order */
@@ -87,6 +88,8 @@ void spawn_why_words_place(struct fcgi_buffer *text, const struct spawn_logline 
 void spawn_why_words_ms(struct fcgi_buffer *text, double ms);
 /* "killed by signal 9, which ..." */
 void spawn_why_words_end(struct fcgi_buffer *text, const struct spawn_logline *lost);
+/* "openat" */
+void spawn_why_words_syscall(struct fcgi_buffer *text, const struct spawn_logline *violation);
 /* Everything in text, made harmless for a terminal, and a newline; text is empty afterwards. */
 void spawn_why_words_print(struct fcgi_buffer *text, FILE *out);
 

@@ -320,10 +320,10 @@ static void tell_try(struct story *story, int i)
     for (int k = 0; k < try->n_verdicts; k++)
         tell_verdict(story, try->verdict[k]);
     if (try->violation) {
-        fcgi_buffer_format(&story->text,
-                           "it asked the kernel for %s, which the sandbox does not let "
-                           "it do: a fault in it, or an attack",
-                           spawn_logline_get(try->violation, "syscall"));
+        fcgi_buffer_text(&story->text, "it asked the kernel for ");
+        spawn_why_words_syscall(&story->text, try->violation);
+        fcgi_buffer_text(&story->text,
+                         ", which the sandbox does not let it do: a fault in it, or an attack");
         say(story, try->violation->time_ms);
     }
     if (try->crashed)
@@ -332,6 +332,19 @@ static void tell_try(struct story *story, int i)
         tell_answer(story, try);
     else if (try->lost)
         tell_lost(story, try);
+}
+
+static void tell_quarantine(struct story *story)
+{
+    const struct spawn_logline *line = story->request->quarantined;
+
+    if (!line)
+        return;
+    fcgi_buffer_format(&story->text,
+                       "workers have ended on this body in two requests: it is refused from now "
+                       "on (its SHA-256 is %s)",
+                       spawn_logline_get(line, "body"));
+    say(story, line->time_ms);
 }
 
 /* ---- whole ---------------------------------------------------------------------------------- */
@@ -363,6 +376,7 @@ void spawn_why_story(const struct spawn_why *why, const struct spawn_why_request
     tell_arrival(&story);
     for (int i = 0; i < request->n_tries; i++)
         tell_try(&story, i);
+    tell_quarantine(&story);
     tell_end(&story);
     fcgi_buffer_free(&story.text);
 }

@@ -21,8 +21,8 @@ static void blame(struct fcgi_buffer *text, const struct spawn_why_try *try)
         spawn_why_words_place(text, try->crashed ? try->crashed : stuck);
         fcgi_buffer_text(text, " and was killed");
     } else if (try->violation) {
-        fcgi_buffer_format(text, " was ended by the sandbox, for %s",
-                           spawn_logline_get(try->violation, "syscall"));
+        fcgi_buffer_text(text, " was ended by the sandbox, for ");
+        spawn_why_words_syscall(text, try->violation);
         if (try->crashed)
             spawn_why_words_place(text, try->crashed);
     } else if (try->crashed) {

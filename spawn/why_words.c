@@ -61,6 +61,13 @@ void spawn_why_words_end(struct fcgi_buffer *text, const struct spawn_logline *l
         fcgi_buffer_format(text, "ended (%s, %s)", end, how);
 }
 
+void spawn_why_words_syscall(struct fcgi_buffer *text, const struct spawn_logline *violation)
+{
+    const char *name = spawn_logline_get(violation, "syscall");
+
+    fcgi_buffer_text(text, strcmp(name, "?") ? name : "something that it could not name any more");
+}
+
 void spawn_why_words_print(struct fcgi_buffer *text, FILE *out)
 {
     if (!text->failed)

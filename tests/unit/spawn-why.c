@@ -132,6 +132,23 @@ static void a_try_that_nobody_tells_of(void **state)
     assert_non_null(strstr(out, "; 1 of nginx's tries left no line in these logs.\n"));
 }
 
+static void quarantine_and_sandbox(void **state)
+{
+    const char *lines[] = {
+        arrived, lost, answered,
+        AT("01.410",
+           SPAWN("quarantined")) "body=abc123 request_id=the-request nginx_id=n1 ms=600000",
+        AT("01.300", SPAWN("sandbox_violation")) "syscall=? number=-1 request_id=the-request "
+                                                 "nginx_id=n1 slot=1 gen=1 worker_pid=10"};
+
+    (void)state;
+    assert_int_equal(tell("the-request", lines, 5), 1);
+    assert_non_null(strstr(out, "worker 1.1 was ended by the sandbox, for something that it could "
+                                "not name any more; then worker 0.1 answered.\n"));
+    assert_non_null(strstr(out, "workers have ended on this body in two requests: it is refused "
+                                "from now on (its SHA-256 is abc123)\n"));
+}
+
 static void an_id_used_twice(void **state)
 {
     const char *lines[] = {
@@ -249,6 +266,7 @@ int main(void)
         cmocka_unit_test(in_any_order),
         cmocka_unit_test(where_the_time_went),
         cmocka_unit_test(a_try_that_nobody_tells_of),
+        cmocka_unit_test(quarantine_and_sandbox),
         cmocka_unit_test(an_id_used_twice),
         cmocka_unit_test(hosts_are_told_apart),
         cmocka_unit_test(the_service_is_part_of_it),
