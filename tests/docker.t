@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import checkpoint
 import containers
@@ -118,16 +119,21 @@ class Inside:
 
 
 def stopped(project):
-    """Of what nginx accepted, nothing is lost: what it logged, its clients have, whole."""
+    """Of what nginx accepted, nothing is lost: what waited has its answer, and what nginx logged, its
+    clients have, whole. A quarter of a CPU makes a queue of some seconds."""
+    project.up(CPUS="0.25")
     pictures = known(project)
-    with Load(Inside(project), pictures, 8, patience_s=0.02) as load:
-        service.until(lambda: load.good() > 50, containers.START_S, "answers")
+    with Load(Inside(project), pictures, 24) as load:
+        service.until(lambda: project.metric("resnet_queue_depth") >= 16, containers.START_S, "a queue")
+        begun = time.monotonic()
         project.compose("stop")
+    waited = [got for got in load.answers if got.start < begun <= got.end]
+    tap.ok(len(waited) >= 16, "stopped while requests wait", len(waited))
+    tap.equal({got.outcome for got in waited}, {"200"}, "and each of them is answered")
     logged = {line["request_id"]: (line["status"], line["completed"]) for line in project.access()
               if line["request_id"].startswith(load.tag)}  # fmt: skip
     got = {got.id for got in load.answers if got.outcome == "200"}
-    turned_away = len(load.answers) - len(got)
-    tap.note(f"compose stop: {len(got)} answers, {turned_away} turned away afterwards")
+    tap.note(f"compose stop: {len(waited)} waited, {len(got)} answers in all")
     tap.equal(set(logged.values()), {(200, "OK")}, "all that nginx accepted got 200")
     tap.equal(sorted(set(logged) ^ got), [], "and all of these reached their clients, whole")
     ends = [project.state(project.one(name)) for name in ("nginx", "backend")]

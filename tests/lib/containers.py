@@ -97,7 +97,10 @@ class Engine:
                 raise Unavailable(f"dockerd does not run here: {last_line(path)}")
             return self.docker("version", check=False).returncode == 0
 
-        service.until(answers, START_S, "dockerd")
+        try:
+            service.until(answers, START_S, "dockerd")
+        except TimeoutError as error:
+            raise Unavailable(f"dockerd does not answer here: {last_line(path)}") from error
 
     def _remove_all(self):
         """What a test that was killed has left."""
@@ -127,7 +130,8 @@ class Engine:
         )  # fmt: skip
         if check and done.returncode:
             tap.note((done.stdout + done.stderr)[-3000:])
-            said = (done.stderr or done.stdout).strip().split("\n")[-1]
+            lines = (done.stderr or done.stdout).strip().split("\n")
+            said = next((line for line in reversed(lines) if "rror" in line), lines[-1])
             raise RuntimeError(f"{' '.join(command)[:200]}: exit {done.returncode}: {said}")
         return done
 
@@ -148,12 +152,15 @@ class Engine:
         self.docker("network", "create", "resnet-t-probe")
         self.docker("run", "--rm", "--network=resnet-t-probe", "--memory=64m", "--cpus=0.5", BASE, "true")
         self.docker("network", "rm", "resnet-t-probe")
-        said = self.docker("info", "--format", "{{.MemoryLimit}} {{.CPUCfsQuota}}").stdout.split()
-        if said != ["true", "true"]:
-            raise RuntimeError(f"the engine cannot limit memory and CPU: {said}")
 
     def prepare(self):
         """The base from debootstrap, and the stand-in for nginx."""
+        form = "{{.Driver}} {{.MemoryLimit}} {{.CPUCfsQuota}}"
+        driver, *limits = self.docker("info", "--format", form).stdout.split()
+        if driver == "vfs":
+            raise Unavailable("there is no overlay here; driver vfs would copy every layer in full")
+        if limits != ["true", "true"]:
+            raise Unavailable("this engine cannot limit memory and CPU")
         try:
             if self.docker("image", "inspect", BASE, check=False).returncode:
                 self.docker("import", root.tarball("bookworm", []), BASE, timeout=BUILD_S)
