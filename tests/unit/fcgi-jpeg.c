@@ -268,6 +268,24 @@ static void scan_bomb(void **state)
     free(jpeg.p);
 }
 
+/* What is large may have fewer: each goes over every block, however few bytes it has. */
+static void scan_bomb_of_many_pixels(void **state)
+{
+    struct t_bytes jpeg = made(61, 43, &(struct t_jpeg){.progressive = 1, .space = JCS_GRAYSCALE});
+    struct t_bytes some = t_jpeg_repeat_scan(&jpeg, 10), bomb = t_jpeg_repeat_scan(&jpeg, 60);
+    uint8_t crop[T_CROP_BYTES];
+    struct fcgi_err err;
+
+    (void)state;
+    t_jpeg_claim(&some, 8, 5000, 5200);
+    assert_int_equal(t_crop(&some, &t_roomy, crop, &err), FCGI_E_OK);
+    t_jpeg_claim(&bomb, 8, 5000, 5200);
+    t_refuse(&bomb, &t_roomy, FCGI_E_IMAGE_UNDECODABLE, "49 scans of 5200 x 5000 pixels");
+    free(bomb.p);
+    free(some.p);
+    free(jpeg.p);
+}
+
 /* What the header says is enough: libjpeg is held to the same number and does not ask for more. */
 static void memory_from_the_header(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
         cmocka_unit_test(components),
         cmocka_unit_test(unsupported_process),
         cmocka_unit_test(scan_bomb),
+        cmocka_unit_test(scan_bomb_of_many_pixels),
         cmocka_unit_test(memory_from_the_header),
         cmocka_unit_test(any_byte_damaged),
         cmocka_unit_test(ticks_and_stops),
