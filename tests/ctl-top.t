@@ -27,7 +27,8 @@ class Top:
         self.slave, self.output = slave, b""
 
     def read(self):
-        if select.select([self.master], [], [], 0.05)[0]:
+        """What is there; a terminal gives it in pieces."""
+        while select.select([self.master], [], [], 0.05)[0]:
             self.output += os.read(self.master, 65536)
 
     def until(self, condition, what):
@@ -61,7 +62,7 @@ def leaves(s, how, end, code):
 def on_a_terminal():
     with Supervisor(workers=2) as s:
         s.until()
-        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/6", "HTTP_X_REQUEST_ID": "seen-in-top"})
+        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/15", "HTTP_X_REQUEST_ID": "seen-in-top"})
         wait_for(lambda: any(w["state"] == "busy" for w in s.status()["workers"]), "a busy one")
         output = leaves(s, "q", lambda top: os.write(top.master, b"q"), 0)
         tap.ok(b"busy" in output and b"infer" in output, "it shows who is busy, and in which stage", output)
