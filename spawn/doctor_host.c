@@ -225,27 +225,20 @@ int spawn_doctor_libfcgi_is_fixed(const char *version)
            spawn_doctor_compare_versions(version, "2.4.2-2+deb12u1") >= 0;
 }
 
-/* The version of an installed package whose name begins so, from dpkg's own list. */
-static bool find_package(const struct spawn_doctor *doctor, const char *name, char version[64])
+/* The version of libfcgi's package, whichever its name: dpkg-query has a line for each that it
+ * knows, "installed 2.4.2-2+deb12u1" or "not-installed ". */
+static bool find_libfcgi(const struct spawn_doctor *doctor, char version[64])
 {
-    char path[4096], *line = NULL;
-    size_t capacity = 0;
-    bool is_it = false, found = false;
+    char root[4096], out[4096];
+    const char *argv[] = {"dpkg-query", root, "-W", "-f", "${db:Status-Status} ${Version}\\n",
+                          "libfcgi0*",  NULL};
 
-    snprintf(path, sizeof path, "%s/var/lib/dpkg/status", doctor->root);
-    FILE *file = fopen(path, "re");
-    while (file && !found && getline(&line, &capacity, file) > 0) {
-        if (!strncmp(line, "Package: ", 9))
-            is_it = !strncmp(line + 9, name, strlen(name));
-        else if (is_it && !strncmp(line, "Status: ", 8))
-            is_it = strstr(line, " installed") != NULL;
-        else if (is_it && sscanf(line, "Version: %63s", version) == 1)
-            found = true;
-    }
-    free(line);
-    if (file)
-        fclose(file);
-    return found;
+    snprintf(root, sizeof root, "--root=%s/", doctor->root);
+    spawn_procs_run(argv, out, sizeof out);
+    for (const char *line = out; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (sscanf(line, "installed %63s", version) == 1)
+            return true;
+    return false;
 }
 
 static void check_libfcgi(struct spawn_doctor *doctor)
@@ -254,7 +247,7 @@ static void check_libfcgi(struct spawn_doctor *doctor)
                                  "reload; 2.4.2-2+deb12u1 or 2.4.5 have the fix";
     char version[64];
 
-    if (!find_package(doctor, "libfcgi0", version)) {
+    if (!find_libfcgi(doctor, version)) {
         spawn_doctor_say(doctor, SPAWN_DOCTOR_OK, "libfcgi", NULL,
                          "no package of this machine; the build refuses one without the fix");
         return;

@@ -1,11 +1,8 @@
 /* doctor_service.c: is it there, is it whole, and does it compute as fast as this CPU lets it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "spawn/doctor.h"
@@ -226,36 +223,18 @@ static void check_blas(struct spawn_doctor *doctor, const char *features)
 
 /* ---- model ---------------------------------------------------------------------------------- */
 
-/* What resnet-pack beside us says of the model; it runs at the lowest priority, since it computes
- * for seconds. Returns its exit code, -1 when it cannot be run; 127 as exec says. */
+/* What resnet-pack beside us says of the model. Returns what spawn_procs_run() does. */
 static int run_pack(const char *command, const char *model, char *out, size_t size)
 {
-    char program[4096] = "";
-    int ends[2], status;
-    size_t n = 0;
-    ssize_t got;
+    char program[4096];
+    const char *argv[] = {program, command, model, NULL};
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - sizeof "/resnet-pack");
+    char *slash = n > 0 ? memrchr(program, '/', (size_t)n) : NULL;
 
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 16);
-    char *slash = length > 0 ? strrchr(program, '/') : NULL;
-    if (!slash || pipe2(ends, O_CLOEXEC))
+    if (!slash)
         return -1;
-    strcpy(slash, "/resnet-pack");
-    pid_t pid = fork();
-    if (pid == 0) {
-        setpriority(PRIO_PROCESS, 0, 19);
-        dup2(ends[1], STDOUT_FILENO);
-        dup2(ends[1], STDERR_FILENO);
-        execl(program, "resnet-pack", command, model, (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    while ((got = read(ends[0], out + n, size - 1 - n)) > 0)
-        n += (size_t)got;
-    out[n] = '\0';
-    close(ends[0]);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-        return -1;
-    return WEXITSTATUS(status);
+    memcpy(slash, "/resnet-pack", sizeof "/resnet-pack");
+    return spawn_procs_run(argv, out, size);
 }
 
 /* The last line: what went wrong is said there. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 ssize_t spawn_procs_read(pid_t pid, const char *file, char *out, size_t size)
@@ -71,6 +73,39 @@ pid_t spawn_procs_child(pid_t parent, const char *name)
         if (!found && proc.parent == parent && !strcmp(proc.name, name))
             found = proc.pid;
     return found;
+}
+
+static void become(const char *const *argv, int out_fd)
+{
+    setpriority(PRIO_PROCESS, 0, 19);
+    dup2(out_fd, STDOUT_FILENO);
+    dup2(out_fd, STDERR_FILENO);
+    execvp(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
+int spawn_procs_run(const char *const *argv, char *out, size_t size)
+{
+    char rest[4096];
+    int ends[2], status;
+    size_t n = 0;
+    ssize_t got;
+
+    out[0] = '\0';
+    if (pipe2(ends, O_CLOEXEC))
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        become(argv, ends[1]);
+    close(ends[1]);
+    while ((got = n < size - 1 ? read(ends[0], out + n, size - 1 - n)
+                               : read(ends[0], rest, sizeof rest)) > 0)
+        if (n < size - 1)
+            n += (size_t)got;
+    out[n] = '\0';
+    close(ends[0]);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status)
+                                                                           : -1;
 }
 
 /* "btime 1795249482" */

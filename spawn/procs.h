@@ -31,6 +31,10 @@ ssize_t spawn_procs_read(pid_t pid, const char *file, char *out, size_t size);
 /* When it started, in seconds of UNIX time; -1: it has gone. */
 int64_t spawn_procs_started_s(pid_t pid);
 
+/* Runs a program, found by PATH, at the lowest priority, and takes what it prints, both ways,
+ * NUL-terminated and cut to fit. Its exit code (127: there is no such program), or -1. */
+int spawn_procs_run(const char *const *argv, char *out, size_t size);
+
 /* 0, or -1 when the process has gone. */
 int spawn_procs_identity(pid_t pid, struct spawn_identity *identity);
 

@@ -21,6 +21,12 @@ for stray in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(stray, None)
 
 
+def package(version):
+    """libfcgi as dpkg has it in its list."""
+    return (f"Package: libfcgi0ldbl\nStatus: install ok installed\nPriority: optional\nVersion: {version}\n"
+            "Architecture: amd64\nMaintainer: x <x@x.invalid>\nDescription: x\n\n")  # fmt: skip
+
+
 class Machine:
     """A root directory with what doctor reads of the machine, all of it well."""
 
@@ -35,8 +41,7 @@ class Machine:
         self.put(f"{GROUP}/memory.max", "max\n")
         self.put(f"{GROUP}/cpu.stat", "usage_usec 5\nnr_periods 9000\nnr_throttled 9\nthrottled_usec 70\n")
         self.put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n")
-        self.put("/var/lib/dpkg/status", "Package: libfcgi0ldbl\nStatus: install ok installed\n"
-                 "Priority: optional\nVersion: 2.4.2-2+deb12u1\n\n")  # fmt: skip
+        self.put("/var/lib/dpkg/status", package("2.4.2-2+deb12u1"))
 
     def put(self, path, text):
         os.makedirs(os.path.dirname(self.root + path), exist_ok=True)
@@ -143,8 +148,7 @@ MACHINE = (  # what, file, text, check, level, part of the remedy
      "throttling", "warn", "raise the quota"),
     ("no huge pages", "/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n",
      "huge-pages", "warn", "madvise > /sys/kernel/mm/transparent_hugepage/enabled"),
-    ("an old libfcgi", "/var/lib/dpkg/status",
-     "Package: libfcgi0ldbl\nStatus: install ok installed\nVersion: 2.4.2-2\n", "libfcgi", "fail", "2.4.2-2+deb12u1"),
+    ("an old libfcgi", "/var/lib/dpkg/status", package("2.4.2-2"), "libfcgi", "fail", "2.4.2-2+deb12u1"),
 )  # fmt: skip
 
 

@@ -83,12 +83,28 @@ static void who_it_is(void **state)
     assert_string_equal(text, "Name:\tu");
 }
 
+static void what_a_program_prints(void **state)
+{
+    static const char *const both[] = {"sh", "-c", "echo one; echo two >&2; exit 3", NULL};
+    static const char *const much[] = {"sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x", NULL};
+    static const char *const none[] = {"/nowhere/program", NULL};
+    char out[64];
+
+    (void)state;
+    assert_int_equal(spawn_procs_run(both, out, sizeof out), 3);
+    assert_string_equal(out, "one\ntwo\n");
+    assert_int_equal(spawn_procs_run(much, out, sizeof out), 0); /* read to its end all the same */
+    assert_int_equal(strlen(out), sizeof out - 1);
+    assert_int_equal(spawn_procs_run(none, out, sizeof out), 127);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_by_name),
         cmocka_unit_test(when_it_started),
         cmocka_unit_test(who_it_is),
+        cmocka_unit_test(what_a_program_prints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
