@@ -45,7 +45,7 @@ static int try_socket(const struct victim *victim)
 /* With the socket that it has: refused means that the kernel looked for a peer. */
 static int try_connect(const struct victim *victim)
 {
-    const struct sockaddr_un nobody = {.sun_family = AF_UNIX, .sun_path = "/"};
+    const struct sockaddr_un nobody = {.sun_family = AF_UNIX, .sun_path = "\0nobody"};
 
     (void)victim;
     connect(STDIN_FILENO, (const struct sockaddr *)&nobody, sizeof nobody);
