@@ -57,12 +57,13 @@ def sanitized():
 
 
 def page_of(pid):
-    """The last byte, which nobody uses, of a worker's page in the scoreboard."""
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
-        for line in file:
-            if "memfd:resnet-slot" in line:
-                return int(line.split("-")[1].split()[0], 16) - 1
-    raise AssertionError(f"{pid} maps no page")
+    """The last byte, which nobody uses, of a worker's page in the scoreboard; None: it has none yet."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
+            ends = [line.split("-")[1].split()[0] for line in file if "memfd:resnet-slot" in line]
+    except OSError:
+        return None
+    return int(ends[0], 16) - 1 if ends else None
 
 
 def attack(service, name, victims):
@@ -71,8 +72,9 @@ def attack(service, name, victims):
     if name in victims:
         request_id += f"-{victims[name].pid}"
     elif name == "page":
-        victim = service.workers()[0]
-        request_id += f"-{victim}-{page_of(victim):x}"
+        pages = until(lambda: [(pid, at) for pid in service.workers() if (at := page_of(pid))], 60,
+                      "a worker's page")  # fmt: skip
+        request_id += "-%d-%x" % pages[0]
     return service.post(draw.jpeg(), {"X-Request-ID": request_id}), request_id
 
 
@@ -96,8 +98,9 @@ def stopped():
                     until(lambda r=request_id: violations(service, r), 60, "the violation")
                 found = violations(service, request_id)
                 tap.ok(len(found) == 1 and found[0] in calls, f"{name}: ended by the sandbox", found)
-                counted = service.metric("resnet_sandbox_violations_total")
-                tap.equal(counted, n, f"{name}: counted")
+                total = "resnet_sandbox_violations_total"
+                until(lambda least=n: service.metric(total) >= least, 60, "the count")
+                tap.equal(service.metric(total), n, f"{name}: counted")
                 until(lambda: len(service.workers()) == WORKERS, 60, "all workers again")
         tap.ok(load.all_good(), "others see only 200", load.results)
         tap.equal(service.logged("attacked"), [], "no attack came to an end")
