@@ -19,7 +19,6 @@ enum {
 
 struct fcgi_suspect {
     uint8_t sha256[FCGI_QUARANTINE_HASH];
-    char nginx_id[33];         /* of the last request; for the supervisor */
     _Atomic uint32_t requests; /* 0: empty, or being written */
     _Atomic uint64_t last_ns;  /* CLOCK_MONOTONIC, of the last death */
 };

@@ -33,7 +33,6 @@ static struct fcgi_suspect *find(struct fcgi_quarantine *quarantine, const uint8
     atomic_store(&oldest->requests, 0);
     atomic_thread_fence(memory_order_seq_cst);
     memcpy(oldest->sha256, sha256, sizeof oldest->sha256);
-    oldest->nginx_id[0] = '\0';
     return oldest;
 }
 
@@ -60,7 +59,6 @@ static void count(struct spawn *s, struct fcgi_suspect *suspect,
     uint32_t requests = is_new ? 1 : suspect->requests + 1;
     char hex[2 * FCGI_QUARANTINE_HASH + 1];
 
-    snprintf(suspect->nginx_id, sizeof suspect->nginx_id, "%s", request->nginx_id);
     atomic_store(&suspect->last_ns, now_ns);
     atomic_store_explicit(&suspect->requests, requests, memory_order_release);
     if (requests != FCGI_QUARANTINE_LIMIT)
@@ -70,21 +68,22 @@ static void count(struct spawn *s, struct fcgi_suspect *suspect,
              request->request_id, request->nginx_id, (long long)s->config.quarantine_ms);
 }
 
-/* A request that is tried again and takes another worker along is still one. */
+/* A request that is tried again and takes another worker along is still one: its first death
+ * counts, which has been recorded just before. */
 void spawn_quarantine_record(struct spawn *s, int slot)
 {
-    const struct fcgi_board_worker *page = s->workers[slot].page;
+    struct fcgi_board_worker *page = s->workers[slot].page;
     struct fcgi_quarantine *quarantine = &s->deaths->quarantine;
     uint8_t sha256[FCGI_QUARANTINE_HASH];
     struct fcgi_board_request request;
 
     if (!quarantine->ttl_ns || page->state != FCGI_WORKER_BUSY || !page->body_known ||
-        !fcgi_scoreboard_request(page, &request) || !request.nginx_id[0])
+        !fcgi_scoreboard_request(page, &request))
         return;
     memcpy(sha256, page->body_sha256, sizeof sha256);
-    struct fcgi_suspect *suspect = find(quarantine, sha256);
-    if (strcmp(suspect->nginx_id, request.nginx_id))
-        count(s, suspect, &request, (uint64_t)spawn_now_ns());
+    atomic_store(&page->body_known, 0); /* one death is told of twice, when it begins and ends */
+    if (fcgi_deaths_count(s->deaths, request.nginx_id) == 1)
+        count(s, find(quarantine, sha256), &request, (uint64_t)spawn_now_ns());
 }
 
 void spawn_quarantine_release(struct spawn *s)
