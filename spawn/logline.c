@@ -174,6 +174,12 @@ static const char *skip_words(const char *at, const char *end, int words)
     return at;
 }
 
+/* A container runtime's "... stdout F " has no host in it. */
+static bool names_stream(const char *word, const char *end)
+{
+    return end - word >= 7 && (!memcmp(word, "stdout ", 7) || !memcmp(word, "stderr ", 7));
+}
+
 static void copy_host(struct spawn_logline *line, const char *from, const char *end)
 {
     size_t n = 0;
@@ -192,7 +198,8 @@ static void find_host(struct spawn_logline *line, const char *prefix, const char
     size_t n = (size_t)(end - prefix);
     const char *own = spawn_logline_get(line, "host");
 
-    if (n > 20 && prefix[4] == '-' && prefix[10] == 'T')
+    if (n > 20 && prefix[4] == '-' && prefix[10] == 'T' &&
+        !names_stream(skip_words(prefix, end, 1), end))
         copy_host(line, skip_words(prefix, end, 1), end);
     else if (n > 16 && prefix[3] == ' ' && prefix[9] == ':' && prefix[12] == ':')
         copy_host(line, skip_words(prefix, end, 3), end);

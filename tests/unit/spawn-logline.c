@@ -83,6 +83,7 @@ static void prefixes_of_collectors(void **state)
         {"2026-11-20T10:11:12+0000 node7 resnet-spawn[12]: ", "node7"},
         {"2026-11-20T10:11:12.123456+00:00 node7 resnet-spawn[12]: ", "node7"},
         {"Nov 20 10:11:12 node7 resnet-spawn[12]: ", "node7"},
+        {"2026-11-20T10:11:12.123456789Z stdout F ", "web1"},
         {"[pod/resnet-fcgi-abc-1/backend] ", "resnet-fcgi-abc-1"},
         {"/var/log/resnet.log:", "web1"},
         {"backend-1  | ", "web1"},
