@@ -50,6 +50,11 @@ def lines(logs):
     return found
 
 
+def posted(running):
+    """Requests' ids, as nginx has them."""
+    return [x["request_id"] for x in running.access() if x["request"].startswith("POST")]
+
+
 def everything():
     running = Service(workers=2, cold=True)
     logs = os.path.join(running.directory, "logs")
@@ -67,7 +72,9 @@ def everything():
                 until(lambda n=count: load.count() > n + 10, 60, "more answers")
                 tap.equal(rotate(running, conf), (0, ""), f"rotation {i + 1}")
                 until(lambda: os.path.exists(log) and os.path.getsize(log) > 0, 60, "the new file")
-        ids = [x["request_id"] for x in running.access() if x["request"].startswith("POST")]
+        # nginx writes its line after the answer
+        until(lambda: len(posted(running)) == len(pictures) + load.count(), 60, "nginx's last lines")
+        ids = posted(running)
         until(lambda: len(lines(logs)) >= len(ids), 60, "the last lines")
         found = lines(logs)
         tap.ok(load.all_good() and len(ids) > 30, "requests meanwhile: all 200", load.results)

@@ -22,7 +22,7 @@ def tell(request_id, *logs, environment=None, stdin=None):
 
 def mask(text, without=(), layers=False):
     """without: lines with one of these are left out, as they come only on a machine that is busy.
-    layers: their names are another one in each run."""
+    layers: stage and layer are other ones in each run."""
     without = (*without, "(service) all its workers became ready")  # it may be the first request's time
     lines = [line for line in text.splitlines() if not any(word in line for word in without)]
     text = "\n".join(lines) + "\n"
@@ -39,7 +39,7 @@ def mask(text, without=(), layers=False):
     ):
         text = re.sub(pattern, name, text)
     if layers:
-        text = re.sub(r"in infer, [\w.]+", "in infer, LAYER", text)
+        text = re.sub(r" in (infer, [\w.]+|infer|read|decode|resize|write)\b", " in STAGE, LAYER", text)
     # who is stopped may be found so twice
     return re.sub(r"((?:.*watchdog: starved.*\n)(?:.*watchdog: it makes.*\n))\1+", r"\1", text)
 
