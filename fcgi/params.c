@@ -14,7 +14,10 @@ int fcgi_params_open(struct fcgi_params *params)
     params->pipe[0] = params->pipe[1] = -1;
     if (pipe2(params->pipe, O_CLOEXEC))
         return -1;
-    fcntl(params->pipe[1], F_SETPIPE_SZ, 2 * FCGI_RECORDS_MAX_HEAD); /* from 64 KiB, usually */
+    /* 64 KiB usually, two pages for who has many pipes already: then this may fail */
+    fcntl(params->pipe[1], F_SETPIPE_SZ, 2 * FCGI_RECORDS_MAX_HEAD);
+    int room = fcntl(params->pipe[1], F_GETPIPE_SZ);
+    params->room = room > 0 ? (size_t)room : 0;
     fcntl(params->pipe[1], F_SETFL, O_NONBLOCK); /* nobody would read while it waits */
     if (FCGX_Init() || FCGX_InitRequest(&params->fcgx, -1, 0)) {
         fcgi_params_close(params);
@@ -36,14 +39,17 @@ void fcgi_params_close(struct fcgi_params *params)
 /* One that it does not like it closes; keepConnection: no other. */
 int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n)
 {
+    if (n > params->room)
+        return -1;
+    params->broken = 1;
     if (write(params->pipe[1], head, n) != (ssize_t)n)
         return -1;
     params->fcgx.ipcFd = params->pipe[0];
     params->fcgx.keepConnection = 1;
-    if (FCGX_Accept_r(&params->fcgx) == 0)
-        return 0;
-    params->pipe[0] = params->fcgx.ipcFd;
-    return -1;
+    params->broken = FCGX_Accept_r(&params->fcgx) != 0;
+    if (params->broken)
+        params->pipe[0] = params->fcgx.ipcFd;
+    return params->broken ? -1 : 0;
 }
 
 void fcgi_params_drop(struct fcgi_params *params)

@@ -12,13 +12,15 @@
 struct fcgi_params {
     FCGX_Request fcgx; /* envp and requestId, until fcgi_params_drop() */
     int pipe[2];       /* libfcgi reads from [0] */
+    size_t room;       /* bytes that fit into it */
+    int broken;        /* 1: takes no more */
 };
 
 int fcgi_params_open(struct fcgi_params *params); /* 0, or -1 with errno */
 void fcgi_params_close(struct fcgi_params *params);
 
-/* head: BEGIN_REQUEST and parameters, whole. Returns -1 when libfcgi does not take them after all,
- * and will take no others. */
+/* head: BEGIN_REQUEST and parameters, whole. Returns -1 when they are more than the pipe holds,
+ * which harms no other request, or when libfcgi does not take them after all: then it is broken. */
 int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n);
 void fcgi_params_drop(struct fcgi_params *params);
 

@@ -280,14 +280,18 @@ void fcgi_worker_close(struct fcgi_worker *worker)
 
 /* ---- one request ---------------------------------------------------------------------------- */
 
-/* Whatever was wrong, the next worker begins with a libfcgi that is in order. */
+/* Where libfcgi is in disorder, the next worker begins with one that is not. */
 static int attach(struct fcgi_worker *worker)
 {
+    const struct fcgi_params *params = &worker->params;
+
     if (!fcgi_params_read(&worker->params, worker->accept.head, worker->accept.head_n))
         return 0;
-    fcgi_log(FCGI_LOG_ERROR, "params_failed", "reason=%s",
-             "libfcgi does not take what was checked");
-    worker->accept.leaves = 1;
+    fcgi_log(FCGI_LOG_ERROR, "params_failed", "reason=%s bytes=%zu room=%zu",
+             params->broken ? "libfcgi does not take what was checked"
+                            : "more parameters than fit into a pipe here",
+             worker->accept.head_n, params->room);
+    worker->accept.leaves |= params->broken;
     return -1;
 }
 

@@ -78,6 +78,21 @@ static void one_after_the_other(void **state)
     fcgi_params_close(&params);
 }
 
+/* A pipe smaller than the largest head: that one is refused, the next one is not. */
+static void a_small_pipe(void **state)
+{
+    struct fcgi_params params;
+
+    (void)state;
+    assert_int_equal(fcgi_params_open(&params), 0);
+    params.room = 4096;
+    make(5000, 0);
+    assert_int_equal(fcgi_params_read(&params, wire, wire_n), -1);
+    assert_false(params.broken);
+    read_one(&params, 1000, 0);
+    fcgi_params_close(&params);
+}
+
 /* What records.c would have refused: no hang, and an end. */
 static void what_was_not_checked(void **state)
 {
@@ -87,6 +102,7 @@ static void what_was_not_checked(void **state)
     (void)state;
     assert_int_equal(fcgi_params_open(&params), 0);
     assert_int_equal(fcgi_params_read(&params, no_fastcgi, sizeof no_fastcgi), -1);
+    assert_true(params.broken);
     fcgi_params_close(&params);
     fcgi_params_close(&params);
 }
@@ -95,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_after_the_other),
+        cmocka_unit_test(a_small_pipe),
         cmocka_unit_test(what_was_not_checked),
     };
 
