@@ -51,6 +51,7 @@ def calm():
         tap.equal(by_code(metrics), {200: 400 + len(pictures), 415: len(bad)}, "calm: answers by code")
         total = 400 + len(pictures) + len(bad)
         tap.equal(family(metrics, "resnet_attempts_total"), total, "calm: as many attempts")
+        until(lambda: len(all_tries(service)) >= total, 60, "nginx's last lines")
         tap.equal(len(all_tries(service)), total, "calm: and nginx's tries")
 
 

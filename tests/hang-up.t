@@ -65,7 +65,7 @@ def counted(service):
 
 
 def a_thousand():
-    with Service(workers=8, faults="sleep=1@*", RESNET_BACKLOG=64) as service:
+    with Service(workers=8, faults="sleep=1@*", RESNET_BACKLOG=GONE + 100) as service:
         pictures, workers = known(service), service.workers()
         moments = [random.uniform(0.005, 0.08) for _ in range(GONE)]
         with Load(service, pictures, 2, patience_s=0.1) as load:
