@@ -14,7 +14,7 @@ import tap
 import web
 from load import known
 from service import SANITIZED, Service, until
-from why import BUSY, PICTURE, golden, holds, logs_of, post, tell, told
+from why import BUSY, golden, holds, logs_of, picture, post, tell, told
 
 STALL_MS, BUDGET_S = 1000, 2
 
@@ -63,7 +63,7 @@ def killed_and_left():
         told(service, "killed", workers=2)
         with socket.create_connection(("127.0.0.1", service.port), 60) as connection:
             headers = {"X-Request-ID": "why-hangup"}
-            connection.sendall(web.compose("POST", "/predict", PICTURE, headers))
+            connection.sendall(web.compose("POST", "/predict", picture("why-hangup"), headers))
             holds(service, "why-hangup")
         told(service, "hangup", workers=2, layers=True)
 
