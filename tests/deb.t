@@ -122,6 +122,17 @@ def owners(debian):
     tap.ok("workers serve" in said, "systemctl status tells how it is", said)
 
 
+def in_order(debian):
+    """What doctor finds is the machine's, if anything, not the package's."""
+    said = debian.run("resnet-ctl", "doctor", "--json", check=False).stdout
+    checks = json.loads(said)["checks"]
+    ours = [c for c in checks if c["level"] != "ok" and
+            c["check"] not in ("backlog", "memory", "throttling", "huge-pages")]  # fmt: skip
+    tap.equal(ours, [], "resnet-ctl doctor has nothing to say")
+    seen = {c["check"] for c in checks}
+    tap.ok({"nginx-read", "work.sock", "model"} <= seen, "and looked at nginx, sockets and model", seen)
+
+
 def generation(port):
     return json.loads(web.request(port + 1, "GET", "/status").body)["generation"]
 
@@ -202,6 +213,7 @@ def everything():
         try:
             three_commands(debian, package, port)
             owners(debian)
+            in_order(debian)
             upgrade(debian, package, port)
             restart_and_reload(debian, port)
             sleeps_and_wakes(debian, port)
