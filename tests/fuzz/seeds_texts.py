@@ -1,8 +1,12 @@
 """seeds_texts.py: seeds of what people write: options, labels, recipes; and small binary forms."""
 
+import glob
 import io
+import os
 import random
 import struct
+
+NGINX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "nginx", "templates", "*")
 
 
 def lines(*texts):
@@ -136,5 +140,23 @@ def huffman():
     return out
 
 
-DRAWN = {"config": config, "labels": labels, "recipe": recipe, "npy": npy, "geometry": geometry,
+def nginx():
+    """Our own templates, alone and as `nginx -T` prints several."""
+    out, printed = {}, b""
+    for path in sorted(glob.glob(NGINX)):
+        with open(path, "rb") as file:
+            text = file.read()
+        name = os.path.basename(path)
+        out[name] = text
+        printed += b"# configuration file /etc/nginx/" + name.encode() + b":\n" + text + b"\n"
+    main = b"# configuration file /etc/nginx/nginx.conf:\nhttp { include /etc/nginx/*.template; }\n"
+    return {
+        **out, "printed": b"nginx: configuration is ok\n" + main + printed, "quotes": b"a 'b c' \"d\\\"e\" f\\;g;\n",
+        "open-quote": b"a 'b", "open-block": b"a { b {", "closed": b"}", "no-end": b"a b", "comment": b"# a\nb; # c\n",
+        "variable": b"set $a ${b};", "many-words": b"a " + b"b " * 300 + b";", "include": b"include x*.conf;\n",
+        "deep": b"a {" * 100 + b"}" * 100, "long-word": b"w" * 9000 + b";", "lua": b"content_by_lua_block { x = { y } }\n",
+    }  # fmt: skip
+
+
+DRAWN = {"nginx": nginx, "config": config, "labels": labels, "recipe": recipe, "npy": npy, "geometry": geometry,
          "huffman": huffman}  # fmt: skip
