@@ -23,8 +23,9 @@ static struct fcgi_board_main main_page;
 static struct fcgi_board_control control_page;
 static struct fcgi_board_worker workers[N_SLOTS];
 static const struct fcgi_board_worker *slots[N_SLOTS] = {&workers[0], &workers[1], &workers[2]};
+static struct fcgi_deaths deaths;
 static struct spawn_pages pages = {
-    .main = &main_page, .slots = slots, .n = N_SLOTS, .control = &control_page};
+    .main = &main_page, .slots = slots, .n = N_SLOTS, .control = &control_page, .deaths = &deaths};
 static struct spawn_scene scene = {.pages = &pages, .host = "here"};
 
 static int set_up(void **state)
@@ -412,6 +413,7 @@ static void status_of_workers(void **state)
     assert_non_null(strstr(text, "\"verdicts\":{\"running\":0,\"slow\":0,\"starved\":3,"));
     assert_non_null(strstr(text, "\"cpu_throttled_ms\":2500,"));
     assert_non_null(strstr(text, "\"reason\":\"the model is corrupt\""));
+    assert_non_null(strstr(text, "\"quarantine\":{\"ttl_ms\":0,\"inputs\":[]}"));
     workers[1].requests = 41;
     workers[1].service_us = 12500;
     status(false);
