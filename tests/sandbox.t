@@ -156,6 +156,7 @@ def what_is_left():
         tap.skip("what is left", "a sanitizer build has no sandbox")
         return
     with Service(workers=WORKERS) as service:
+        service.until_idle(WORKERS)  # who still starts has all that it needs for that
         tap.equal(service.metric("resnet_sandbox_enabled"), 1, "on by default")
         control = children(service.spawn.pid, "resnet-control")
         for pid in service.workers() + control:
