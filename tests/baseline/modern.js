@@ -129,8 +129,11 @@ function body(request) {
   });
 }
 
+let leaving = false; // then nginx is told to use this connection no more
+
 function answer(response, status, object) {
   const text = JSON.stringify(object);
+  if (leaving) response.setHeader('Connection', 'close');
   response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
   response.end(text);
 }
@@ -159,6 +162,7 @@ async function work() {
     process.send('ready');
   });
   process.on('message', () => {
+    leaving = true;
     server.close(() => process.exit(0));
     server.closeIdleConnections();
   });

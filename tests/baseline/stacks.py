@@ -200,7 +200,7 @@ def cpu_ticks(running):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{pid}/stat", "rb") as file:
                 fields = file.read().rsplit(b")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
+            total += sum(map(int, fields[11:15]))  # its own, and that of its children that have ended
     return total
 
 

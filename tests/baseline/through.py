@@ -191,6 +191,19 @@ def measured(part, wanted, options):
     return dict(found)
 
 
+def stamp(part, options):
+    rounds = f"; {options.rounds} rounds of {options.seconds:g} s" if part == "speed" else ""
+    return [*measure.stamp(), f"- {os.path.basename(options.image)}{rounds}"]
+
+
+def joined(old, new_stamp, found):
+    """Stacks that were not measured now stay, with their date."""
+    kept = {name: r for name, r in (old or {"stacks": {}})["stacks"].items() if name not in found}
+    if kept:
+        new_stamp = [*old["stamp"], f"- then {'; '.join(found)}:", *new_stamp]
+    return {"stamp": new_stamp, "stacks": {**kept, **found}}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS))
@@ -208,10 +221,7 @@ def main():
     wanted = chosen(options)
     results = before()
     for part in (part for part in PARTS if part in options.only):
-        image = os.path.basename(options.image)
-        how = f"{image}; {options.rounds} rounds of {options.seconds:g} s" if part == "speed" else image
-        results[part] = {"stamp": [*measure.stamp(), f"- {how}"],
-                         "stacks": measured(part, wanted, options)}  # fmt: skip
+        results[part] = joined(results.get(part), stamp(part, options), measured(part, wanted, options))
         results["versions"] = versions()
         results.setdefault("settings", {}).update({s.name: s.settings for s in wanted})
         os.makedirs(os.path.dirname(JSON), exist_ok=True)
