@@ -3,7 +3,7 @@
 #include "fcgi/preprocess.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { NUMBERS = 8, MAX_PIXELS = 1 << 21 };
+enum { NUMBERS = 8, MAX_PIXELS = 1 << 21, MAX_PICTURE_PIXELS = 64000000 };
 
 static void check(const struct fcgi_extent *extent, int crop)
 {
@@ -82,6 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         return 0;
     for (int i = 0; i < NUMBERS; i++)
         v[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
+    if ((uint64_t)(v[0] + 1) * (v[1] + 1) > MAX_PICTURE_PIXELS)
+        return 0; /* RESNET_MAX_PIXELS */
     recipe.crop = 32 + (int)(v[2] % 64);
     recipe.resize = 16 + (int)(v[3] % 512); /* smaller than the crop, too: it is padded then */
     recipe.squash = v[4] & 1;
