@@ -29,13 +29,13 @@ void t_engine_target(struct t_target *target, const char *url)
     curl_url_set(parts, CURLUPART_PASSWORD, NULL, 0);
     if (rc == CURLUE_OK)
         rc = curl_url_get(parts, CURLUPART_URL, &target->shown, 0);
+    curl_free(scheme);
+    curl_free(path);
+    curl_url_cleanup(parts);
     if (rc != CURLUE_OK)
         t_options_quit(T_EXIT_USAGE,
                        "\"%s\": expected a URL like http://127.0.0.1:8080/predict (%s)", url,
                        curl_url_strerror(rc));
-    curl_free(scheme);
-    curl_free(path);
-    curl_url_cleanup(parts);
 }
 
 void t_engine_target_free(struct t_target *target)
