@@ -7,13 +7,11 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
 import tap
-from service import NGINX, START_S, STOP_S, free_port, tail
+from service import NGINX, STOP_S, free_port, nginx_listens, tail
 
 # What a distribution's nginx.conf would have around conf.d, without any privilege.
 AROUND = """worker_processes {processes};
@@ -65,7 +63,7 @@ class Front:
                     [NGINX, "-p", self.directory, "-c", conf, "-g", "daemon off;"],
                     stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 )  # fmt: skip
-            if self._listens():
+            if nginx_listens(self.process, self.directory, self.port):
                 return self
         raise RuntimeError("nginx: " + tail(os.path.join(self.directory, "out")))
 
@@ -76,18 +74,6 @@ class Front:
             file.write(user + AROUND.format(processes=self.processes, directory=self.directory,
                                             inside=self.inside(port)))  # fmt: skip
         return conf
-
-    def _listens(self):
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                if os.path.exists(os.path.join(self.directory, "nginx.pid")):
-                    return True
-            except OSError:
-                pass
-            time.sleep(0.01)
-        return False
 
     def stop(self):
         self.process.send_signal(signal.SIGQUIT)

@@ -123,6 +123,20 @@ def tail(path, lines=30):
         return str(error)
 
 
+def nginx_listens(process, directory, port):
+    """Whether this nginx got the port, and has written its pid; somebody else may have been faster."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            if os.path.exists(os.path.join(directory, "nginx.pid")):
+                return True
+        except OSError:
+            pass
+        time.sleep(0.01)
+    return False
+
+
 class Nginx:
     """nginx alone, in front of whatever sockets are in directory/run."""
 
@@ -140,21 +154,9 @@ class Nginx:
                     [NGINX, "-p", self.directory, "-c", os.path.join(self.directory, "nginx.conf"),
                      "-g", "daemon off;"], stdout=out, stderr=out,
                 )  # fmt: skip
-            if self._listens():
+            if nginx_listens(self.process, self.directory, self.port + 1):
                 return
         raise RuntimeError("nginx: " + tail(os.path.join(self.directory, "nginx.out")))
-
-    def _listens(self):
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port + 1), 1).close()
-                if os.path.exists(os.path.join(self.directory, "nginx.pid")):
-                    return True
-            except OSError:
-                pass
-            time.sleep(0.01)
-        return False
 
     def stop(self):
         self.process.send_signal(signal.SIGQUIT)
