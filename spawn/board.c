@@ -109,4 +109,17 @@ void spawn_board_close(struct spawn *s)
 void spawn_board_reason(struct spawn *s, const char *reason)
 {
     snprintf(s->board->reason, sizeof s->board->reason, "%s", reason);
+    s->reason_passes = false;
+}
+
+void spawn_board_missing(struct spawn *s, const char *reason)
+{
+    spawn_board_reason(s, reason);
+    s->reason_passes = true;
+}
+
+void spawn_board_complete(struct spawn *s)
+{
+    if (s->reason_passes)
+        spawn_board_reason(s, "");
 }

@@ -39,10 +39,23 @@ static pid_t exec_control(const struct spawn *s, int ask_fd)
     return spawn_process_start(&process);
 }
 
+static void start_later(struct spawn_control *control, int64_t now_ns)
+{
+    bool settled = now_ns - control->start_ns >= SPAWN_SETTLE_MS * MS_NS;
+
+    control->pid = 0;
+    if (control->ask_fd >= 0)
+        close(control->ask_fd);
+    control->ask_fd = -1;
+    control->failures = settled ? 0 : control->failures + 1;
+    control->due_ns = now_ns + spawn_workers_backoff_ms(control->failures) * MS_NS;
+}
+
 void spawn_control_start(struct spawn *s)
 {
     struct spawn_control *control = &s->control;
-    int ends[2];
+    int ends[2], error;
+    char why[SPAWN_TEXT_BYTES];
 
     control->start_ns = spawn_now_ns();
     control->due_ns = INT64_MAX;
@@ -50,12 +63,17 @@ void spawn_control_start(struct spawn *s)
     if (!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends)) {
         control->ask_fd = ends[0];
         control->pid = exec_control(s, ends[1]);
+        error = errno;
         close(ends[1]);
+    } else {
+        error = errno;
     }
-    if (control->pid >= 0)
+    if (control->pid >= 0) {
+        spawn_forks_worked(s);
         return;
-    fcgi_log(FCGI_LOG_ERROR, "fork", "program=resnet-control reason=%s", strerror(errno));
-    spawn_control_reaped(s, control->pid, 0);
+    }
+    spawn_forks_failed(s, "resnet-control", error, why);
+    start_later(control, control->start_ns);
 }
 
 void spawn_control_hear(struct spawn *s)
@@ -80,21 +98,14 @@ void spawn_control_hear(struct spawn *s)
 bool spawn_control_reaped(struct spawn *s, pid_t pid, int status)
 {
     struct spawn_control *control = &s->control;
-    int64_t now_ns = spawn_now_ns();
 
     if (pid != control->pid)
         return false;
-    control->pid = 0;
-    if (control->ask_fd >= 0)
-        close(control->ask_fd);
-    control->ask_fd = -1;
+    start_later(control, spawn_now_ns());
     if (control->leaving) {
         control->due_ns = INT64_MAX;
         return true;
     }
-    bool settled = now_ns - control->start_ns >= SPAWN_SETTLE_MS * MS_NS;
-    control->failures = settled ? 0 : control->failures + 1;
-    control->due_ns = now_ns + spawn_workers_backoff_ms(control->failures) * MS_NS;
     fcgi_log(FCGI_LOG_ERROR, "control_end", "worker_pid=%d status=%x failures=%d", (int)pid,
              (unsigned)status, control->failures);
     return true;

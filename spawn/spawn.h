@@ -171,6 +171,8 @@ struct spawn {
     struct spawn_control control;
     struct spawn_notify notify;
     struct spawn_idle idle;
+    int forks_failed;   /* starts in a row for which there was no process */
+    bool reason_passes; /* the board's reason is about workers, and goes when all are ready */
     bool draining, stopped_fast;
     int64_t drain_due_ns;
     bool done;
@@ -215,7 +217,11 @@ void spawn_sockets_unlink(const struct spawn_sockets *sockets, const char *dir);
  * errno. */
 int spawn_board_open(struct spawn *s);
 void spawn_board_close(struct spawn *s);
+/* Why the last reload failed; "": it did not. */
 void spawn_board_reason(struct spawn *s, const char *reason);
+/* Why workers are missing; gone as soon as none is. */
+void spawn_board_missing(struct spawn *s, const char *reason);
+void spawn_board_complete(struct spawn *s);
 
 /* ---- privileges.c --------------------------------------------------------------------------- */
 
@@ -245,6 +251,14 @@ struct spawn_process {
 /* fork + exec. The pid, or -1 with errno when there is no process. A program that cannot be exec'd
  * logs why and exits 78. */
 pid_t spawn_process_start(const struct spawn_process *process);
+
+/* ---- forks.c -------------------------------------------------------------------------------- */
+
+/* There is no process for `program`, for the reason that `error` says. Logged and put on the board
+ * when it begins, not at each try. text: the sentence. */
+void spawn_forks_failed(struct spawn *s, const char *program, int error,
+                        char text[SPAWN_TEXT_BYTES]);
+void spawn_forks_worked(struct spawn *s);
 
 /* ---- workers.c ------------------------------------------------------------------------------ */
 

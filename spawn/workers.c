@@ -129,6 +129,31 @@ static void wait_and_retry(struct spawn_worker *worker)
     worker->due_ns = due_ns > least_ns ? due_ns : least_ns;
 }
 
+static void vacate(struct spawn_worker *worker)
+{
+    worker->state = SPAWN_EMPTY;
+    worker->due_ns = INT64_MAX;
+    worker->failures = worker->kills = 0;
+}
+
+/* A reload does not wait for better times: the old generation serves on. */
+static void no_process(struct spawn *s, int slot, int error)
+{
+    struct spawn_worker *worker = &s->workers[slot];
+    char why[SPAWN_TEXT_BYTES];
+
+    worker->pid = 0;
+    close_page(worker);
+    spawn_forks_failed(s, "resnet-fcgi", error, why);
+    if (slot == s->reload.candidate) {
+        vacate(worker);
+        spawn_reload_failed(s, FCGI_END_FAILED, why);
+        return;
+    }
+    worker->failures++;
+    wait_and_retry(worker);
+}
+
 void spawn_workers_start(struct spawn *s, int slot, int generation)
 {
     struct spawn_worker *worker = &s->workers[slot];
@@ -140,18 +165,16 @@ void spawn_workers_start(struct spawn *s, int slot, int generation)
     worker->reason[0] = '\0';
     open_page(worker, now_ns);
     worker->pid = pipe2(ends, O_CLOEXEC | O_NONBLOCK) ? -1 : exec_worker(s, slot, ends[1]);
+    int error = errno;
     if (ends[1] >= 0)
         close(ends[1]);
     if (worker->pid < 0) {
-        fcgi_log(FCGI_LOG_ERROR, "fork", "slot=%d reason=%s", slot, strerror(errno));
         if (ends[0] >= 0)
             close(ends[0]);
-        worker->pid = 0;
-        worker->failures++;
-        close_page(worker);
-        wait_and_retry(worker);
+        no_process(s, slot, error);
         return;
     }
+    spawn_forks_worked(s);
     worker->page->pid = (int32_t)worker->pid;
     worker->ready_fd = ends[0];
     worker->state = SPAWN_STARTING;
@@ -190,6 +213,8 @@ void spawn_workers_hear(struct spawn *s, int slot)
         spawn_drain_ready(s, slot);
     else
         spawn_reload_ready(s, slot);
+    if (spawn_workers_count(s, SPAWN_READY) >= s->n_workers)
+        spawn_board_complete(s);
 }
 
 /* ---- end ------------------------------------------------------------------------------------ */
@@ -329,13 +354,6 @@ static void start_again(struct spawn *s, int slot)
                  (long long)spawn_workers_backoff_ms(worker->failures));
 }
 
-static void vacate(struct spawn_worker *worker)
-{
-    worker->state = SPAWN_EMPTY;
-    worker->due_ns = INT64_MAX;
-    worker->failures = worker->kills = 0;
-}
-
 static void ended(struct spawn *s, int slot, int status)
 {
     struct spawn_worker *worker = &s->workers[slot];
@@ -369,7 +387,7 @@ static void ended(struct spawn *s, int slot, int status)
         give_up(s, why);
     } else {
         if (was == SPAWN_STARTING)
-            spawn_board_reason(s, why);
+            spawn_board_missing(s, why);
         start_again(s, slot);
     }
 }
