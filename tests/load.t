@@ -253,6 +253,36 @@ def ids_of_failures():
         tap.equal({f["request_id"] for f in found["failures"]}, sent, "without an answer, ours")
 
 
+def what_is_expected():
+    """Only the answer that is known, with the id that was sent in body and header, is a success."""
+    known = '{"id":"%s","class_id":13}'
+    cases = {
+        "the answer": (known, "{id}", "{id}", 0),
+        "a digit more": (known.replace("13", "133"), "{id}", "{id}", 4),
+        "a digit less": (known.replace("13", "1"), "{id}", "{id}", 4),
+        "another digit": (known.replace("13", "14"), "{id}", "{id}", 4),
+        "without an id": (known, "", "{id}", 4),
+        "another's id": (known, "load-0000", "{id}", 4),
+        "another's id in the header": (known, "{id}", "load-0000", 4),
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        with open(os.path.join(directory, "picture.jpg.json"), "w", encoding="ascii") as file:
+            file.write(known % "")
+        for name, (body, in_body, in_header, failed) in cases.items():
+
+            async def way(request, writer, body=body, in_body=in_body, in_header=in_header):
+                sent = request.headers["x-request-id"]
+                more = f"X-Request-ID: {in_header.format(id=sent)}\r\n"
+                writer.write(standin.whole((body % in_body.format(id=sent)).encode(), more=more))
+
+            with standin.StandIn(way) as server:
+                found = load("-w", "1", "-n", "4", "--expect", directory, server.url)
+                expected = {("HTTP 200", "another answer"): failed} if failed else {}
+                tap.equal((found["failed"], rows(found)), (failed, expected), f"expected: {name}")
+        done = run("--no-probe", "--expect", os.path.join(directory, "nowhere"), "http://127.0.0.1:1")
+        tap.ok(done.returncode == 64 and "nowhere" in done.stderr, "no such answers: 64", done)
+
+
 def text():
     with standin.StandIn(standin.answer({"code": "overloaded"}, "503 Busy")) as server:
         out = run("-n", "50", server.url).stdout
@@ -360,4 +390,5 @@ with tempfile.TemporaryDirectory() as temporary:
     PICTURE = os.path.join(temporary, "picture.jpg")
     picture()
     tap.run(refused, each_in_its_row, reset_while_sending, killed, interrupted, sent_once, bodies,
-            many_pictures, ids_of_failures, text, open_loop, as_nginx_logs, as_wrk_measures, usage)  # fmt: skip
+            many_pictures, ids_of_failures, what_is_expected, text, open_loop, as_nginx_logs, as_wrk_measures,
+            usage)  # fmt: skip

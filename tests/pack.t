@@ -99,6 +99,7 @@ def command_line():
         (["random", "-o", "y", "--width", "1/8x"], 'found "1/8x"'),
         (["random", "-o", "y", "--depth", "51"], "found 51"),
         (["random", "-o", "y", "--seed", "x"], 'found "x"'),
+        (["random", "-o", "y", "--crop", "31"], "found 31"),
     ]
     for arguments, words in cases:
         refuses(" ".join(["resnet-pack", *arguments]), arguments, USAGE, words)
@@ -195,6 +196,11 @@ def synthetic_models():
         tap.equal(run(*command, two).returncode, 0, "random --depth 18 --classes 5")
         about = info(two)
         tap.equal((about["arch"], about["classes"]), ("resnet18-w4", 5), "the shape asked for")
+        command = "random --depth 18 --width 1/16 --resize 70 --crop 64 -o".split()
+        tap.equal(run(*command, two).returncode, 0, "random --resize 70 --crop 64")
+        recipe = info(two)["recipe"]
+        tap.equal((recipe["resize"], recipe["crop"]), (70, 64), "for pictures of that size")
+        tap.equal(run("verify", two).returncode, 0, "whose self-test passes")
 
 
 def calibrated():

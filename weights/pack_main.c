@@ -141,12 +141,24 @@ static int finish(const struct wt_arguments *a, const struct wt_folded *folded,
     return status;
 }
 
+/* What the options say about pictures. */
+static int set_recipe(struct wt_recipe *recipe, const struct wt_arguments *a)
+{
+    struct wt_err err;
+
+    for (int i = 0; i < a->n_recipe; i++)
+        if (wt_recipe_set(recipe, a->recipe[i][0], a->recipe[i][1], &err) != WT_OK)
+            return report_error(&err, EXIT_USAGE);
+    if (wt_recipe_check(recipe, &err) != WT_OK)
+        return report_error(&err, EXIT_USAGE);
+    return 0;
+}
+
 /* The recipe: what is known of these weights, then what the options say. */
 static int choose_recipe(struct wt_recipe *recipe, const struct wt_arguments *a,
                          const struct wt_source *source)
 {
     struct wt_known known;
-    struct wt_err err;
 
     if (wt_sources_find(&known, source->sha256)) {
         *recipe = known.recipe;
@@ -160,12 +172,7 @@ static int choose_recipe(struct wt_recipe *recipe, const struct wt_arguments *a,
                 a->input, recipe->resize, recipe->crop,
                 wt_recipe_interpolation(recipe->interpolation));
     }
-    for (int i = 0; i < a->n_recipe; i++)
-        if (wt_recipe_set(recipe, a->recipe[i][0], a->recipe[i][1], &err) != WT_OK)
-            return report_error(&err, EXIT_USAGE);
-    if (wt_recipe_check(recipe, &err) != WT_OK)
-        return report_error(&err, EXIT_USAGE);
-    return 0;
+    return set_recipe(recipe, a);
 }
 
 static int pack_source(const struct wt_arguments *a, const struct wt_source *source)
@@ -232,9 +239,12 @@ static int command_random(struct wt_arguments *a)
 
     if (a->input != NULL || a->output == NULL)
         wt_options_fail("random needs -o OUT.rnm, and reads no file");
+    int status = set_recipe(&recipe, a);
+    if (status != 0)
+        return status;
     if (wt_random_make(&folded, &a->random, recipe.crop, &err) != WT_OK)
         return report_error(&err, err.code == WT_ENOMEM ? EXIT_LATER : EXIT_USAGE);
-    int status = EXIT_LATER;
+    status = EXIT_LATER;
     if (wt_labels_synthetic(&labels, folded.net.classes, &err) != WT_OK) {
         report_error(&err, EXIT_LATER);
     } else {

@@ -15,7 +15,7 @@ enum { EXIT_USAGE = 64 };
 
 static const char usage[] =
     "usage: resnet-pack pack IN.safetensors|IN.pth -o OUT.rnm [options]\n"
-    "       resnet-pack random [--seed N] [--width 1/8] [--depth 50] [--classes N] -o OUT.rnm\n"
+    "       resnet-pack random [--seed N] [--width 1/8] [--depth 50] [options] -o OUT.rnm\n"
     "       resnet-pack info [--json] FILE.rnm\n"
     "       resnet-pack verify FILE.rnm\n"
     "\n"
@@ -32,6 +32,7 @@ static const char usage[] =
     "random: weights drawn from a seed, for tests and for machines without real ones\n"
     "  --precision LIST            as above\n"
     "  --seed N --depth 18|34|50|101|152 --width P/Q (of ResNet's channels) --classes N\n"
+    "  --resize N --crop N         as above\n"
     "\n"
     "  -o, --output FILE   -h, --help   -V, --version\n"
     "\n"
@@ -74,6 +75,8 @@ static const struct option random_options[] = {
     {"depth", required_argument, NULL, OPT_DEPTH},
     {"precision", required_argument, NULL, OPT_PRECISION},
     {"classes", required_argument, NULL, OPT_CLASSES},
+    {"resize", required_argument, NULL, OPT_RECIPE},
+    {"crop", required_argument, NULL, OPT_RECIPE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {0},

@@ -35,6 +35,7 @@ static const char usage[] =
     "                        (raw; with --compare form)\n"
     "      --field NAME      the form's field (file) or JSON's member (image)\n"
     "  -H, --header LINE     one more header, \"Name: value\"; may be repeated\n"
+    "      --expect DIR      DIR/PICTURE.json is what each answer to that picture has to be\n"
     "  -k, --insecure        do not verify certificates\n"
     "      --no-probe        do not look first whether anything listens\n"
     "      --compare         what would change if one moved from OLD_URL to NEW_URL\n"
@@ -53,6 +54,7 @@ enum {
     OPT_TIMEOUT,
     OPT_SEND,
     OPT_FIELD,
+    OPT_EXPECT,
     OPT_NO_PROBE,
     OPT_COMPARE,
     OPT_HTML,
@@ -71,6 +73,7 @@ static const struct option options[] = {
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"send", required_argument, NULL, OPT_SEND},
     {"field", required_argument, NULL, OPT_FIELD},
+    {"expect", required_argument, NULL, OPT_EXPECT},
     {"header", required_argument, NULL, 'H'},
     {"insecure", no_argument, NULL, 'k'},
     {"no-probe", no_argument, NULL, OPT_NO_PROBE},
@@ -219,6 +222,9 @@ static void set_manner(struct t_options *o, int option, int *send_given)
     case OPT_FIELD:
         o->field = optarg;
         break;
+    case OPT_EXPECT:
+        o->expect = optarg;
+        break;
     case 'H':
         if (o->n_headers == T_MAX_HEADERS)
             t_options_quit(T_EXIT_USAGE, "--header: %d at most", T_MAX_HEADERS);
@@ -261,6 +267,8 @@ static void complete(struct t_options *o, int send_given)
                        o->field);
     if (o->html != NULL && !o->compare)
         t_options_quit(T_EXIT_USAGE, "--html: only a comparison (--compare) makes a page");
+    if (o->expect != NULL && o->compare)
+        t_options_quit(T_EXIT_USAGE, "--expect: a comparison (--compare) has nothing to expect");
     if (o->compare && (o->rate > 0 || o->duration_ms > 0))
         t_options_quit(T_EXIT_USAGE, "--compare sends each picture once: no --rate, no --duration");
 }

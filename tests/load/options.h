@@ -17,6 +17,7 @@ struct t_options {
     int64_t duration_ms, pause_ms, timeout_ms; /* duration_ms: of each wave; 0: counted requests */
     enum t_send send;
     const char *field, *html;
+    const char *expect; /* a directory of answers, or NULL */
     const char *header[T_MAX_HEADERS];
     int n_headers;
     const char *url[2]; /* one, or the old and the new */

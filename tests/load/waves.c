@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "tests/load/expect.h"
 #include "tests/load/report.h"
 
 enum { PROGRESS_STEPS = 10 };
@@ -15,10 +16,11 @@ struct waves {
     const struct t_options *options;
     struct t_load load;
     struct t_pictures pictures;
-    struct t_body *body; /* [pictures.n] */
-    char run_id[12];     /* of all requests of this program's run */
-    size_t sent;         /* in all */
-    FILE *progress;      /* NULL: quiet */
+    struct t_body *body;         /* [pictures.n] */
+    struct t_expected *expected; /* [pictures.n], or NULL */
+    char run_id[12];             /* of all requests of this program's run */
+    size_t sent;                 /* in all */
+    FILE *progress;              /* NULL: quiet */
 
     /* the wave in hand; wave 0 warms up */
     int wave;
@@ -77,10 +79,24 @@ static enum t_next next(void *ctx, int64_t now_ns, struct t_request *request, in
     return T_NEXT_SEND;
 }
 
+/* What it counts as, a whole answer that is not the one expected included. */
+static struct t_outcome judge(const struct waves *w, const struct t_request *request,
+                              const struct t_answer *answer)
+{
+    struct t_outcome outcome = t_outcome_of(answer);
+
+    if (outcome.ok && w->expected != NULL &&
+        !t_expect_is(&w->expected[request->number % w->pictures.n], request, answer)) {
+        outcome.ok = 0;
+        snprintf(outcome.detail, sizeof outcome.detail, "another answer");
+    }
+    return outcome;
+}
+
 static void done(void *ctx, const struct t_request *request, const struct t_answer *answer)
 {
     struct waves *w = ctx;
-    struct t_failure failure = {.outcome = t_outcome_of(answer)};
+    struct t_failure failure = {.outcome = judge(w, request, answer)};
     int rc = 0;
 
     w->last_ns = answer->end_ns;
@@ -163,6 +179,8 @@ static void read_pictures(struct waves *w)
     w->body = calloc(w->pictures.n, sizeof *w->body);
     if (w->body == NULL)
         t_options_quit(T_EXIT_FAILED, "no memory for %zu pictures", w->pictures.n);
+    if (w->options->expect != NULL)
+        w->expected = t_expect_read(w->options->expect, &w->pictures);
     for (size_t i = 0; i < w->pictures.n; i++) {
         const char *path = w->pictures.path[i], *slash = strrchr(path, '/');
         if (t_pictures_read(path, &bytes, &n, text) != 0)
@@ -178,6 +196,7 @@ static void free_waves(struct waves *w)
     for (size_t i = 0; i < w->pictures.n; i++)
         free(w->body[i].bytes);
     free(w->body);
+    t_expect_free(w->expected, w->pictures.n);
     t_pictures_free(&w->pictures);
     t_tally_free(&w->load.tally);
 }
