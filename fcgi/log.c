@@ -6,6 +6,7 @@
  */
 #include "fcgi/log.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,9 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fcgi/log_out.h"
 #include "fcgi/utf8.h"
 
 enum { LINE_BYTES = PIPE_BUF, VALUE_BYTES = 1024 };
+enum { PATIENCE_MS = 200 }; /* for a reader that only is slow; one that has stalled is asked once */
 
 static struct {
     const char *program;
@@ -49,6 +52,7 @@ void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log
     setup.generation = generation;
     setup.level = level;
     setup.json = json;
+    fcgi_log_out_open();
 }
 
 /* ---- numbers, as a signal handler may write them -------------------------------------------- */
@@ -334,6 +338,64 @@ static void put_head(struct line *line, enum fcgi_log_level level, const char *e
     put_string(line, "event", event);
 }
 
+static void build(struct line *line, enum fcgi_log_level level, const char *event,
+                  const char *format, struct args *args)
+{
+    line->n = 0;
+    line->full = 0;
+    put_head(line, level, event);
+    while (*format)
+        format = add_pair(line, format, args);
+    if (setup.json)
+        line->text[line->n++] = '}';
+    line->text[line->n++] = '\n';
+}
+
+/* ---- out ------------------------------------------------------------------------------------ */
+
+/* Lines that found no room, since it was last said how many. */
+static struct {
+    unsigned long long lines;
+    int error; /* of the first */
+} lost;
+
+static void build_lost(struct line *line, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void build_lost(struct line *line, const char *format, ...)
+{
+    struct args args;
+
+    va_start(args.list, format);
+    build(line, FCGI_LOG_ERROR, "log_lost", format, &args);
+    va_end(args.list);
+}
+
+/* Before anything else that is written again. Returns 0, or -1 where there still is no room. */
+static int tell_lost(void)
+{
+    struct line line;
+
+    if (!lost.lines)
+        return 0;
+    build_lost(&line, "lines=%llu reason=%s", lost.lines, strerrordesc_np(lost.error));
+    if (fcgi_log_out_write(line.text, line.n, 0))
+        return -1;
+    lost.lines = 0;
+    return 0;
+}
+
+void fcgi_log_lines(const char *lines, size_t n)
+{
+    int wait_ms = lost.lines ? 0 : PATIENCE_MS;
+    size_t left = tell_lost() ? n : fcgi_log_out_write(lines, n, wait_ms);
+
+    if (left && !lost.lines)
+        lost.error = errno;
+    for (size_t i = n - left; i < n; i++)
+        lost.lines += lines[i] == '\n';
+}
+
 void fcgi_log(enum fcgi_log_level level, const char *event, const char *format, ...)
 {
     struct line line;
@@ -341,18 +403,8 @@ void fcgi_log(enum fcgi_log_level level, const char *event, const char *format, 
 
     if (level > setup.level)
         return;
-    line.n = 0;
-    line.full = 0;
-    put_head(&line, level, event);
     va_start(args.list, format);
-    while (*format)
-        format = add_pair(&line, format, &args);
+    build(&line, level, event, format, &args);
     va_end(args.list);
-    if (setup.json)
-        line.text[line.n++] = '}';
-    line.text[line.n++] = '\n';
-
-    /* A log that cannot be written is nobody's to answer for: the request goes on. */
-    ssize_t written = write(STDERR_FILENO, line.text, line.n);
-    (void)written;
+    fcgi_log_lines(line.text, line.n);
 }

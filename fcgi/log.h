@@ -1,11 +1,17 @@
 /* log.h: one line an event, UTC, logfmt or JSON, one write(2) each, to descriptor 2.
- * No allocation, no locale, no file opened. Values are quoted where they need it. */
+ * No allocation, no locale, no file opened. Values are quoted where they need it.
+ * A log that takes nothing, because the disk is full or nobody reads the pipe, holds nobody up: its
+ * lines are left out and counted, and `event=log_lost lines=N reason=...` comes before the first
+ * that can be written again. */
 #ifndef FCGI_LOG_H
 #define FCGI_LOG_H
 
+#include <stddef.h>
+
 enum fcgi_log_level { FCGI_LOG_ERROR, FCGI_LOG_WARN, FCGI_LOG_INFO, FCGI_LOG_DEBUG };
 
-/* program: "resnet-fcgi"; slot < 0 where there is none. Call once, before the first line. */
+/* program: "resnet-fcgi"; slot < 0 where there is none. Before the first line, and once more where
+ * descriptor 2 has become something else. */
 void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log_level level,
                     int json);
 
@@ -17,5 +23,8 @@ void fcgi_log_setup(const char *program, int slot, int generation, enum fcgi_log
  * event=request request_id=... ms=12.3` */
 void fcgi_log(enum fcgi_log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Lines of others, each with its newline, that go where ours go. */
+void fcgi_log_lines(const char *lines, size_t n);
 
 #endif

@@ -1,6 +1,6 @@
 /* logsink.c: the one log file. Whatever we start writes into one pipe; we alone own the file and
  * reopen it on USR1, so that no worker ever opens anything. With RESNET_LOG=stderr there is no
- * pipe: a reader of stderr that stalls then stalls only who writes, never the supervisor.
+ * pipe: everybody writes there. What finds no room is left out and counted (fcgi/log.h).
  *
  * A line is at most PIPE_BUF bytes (fcgi/log.c), so lines do not mix in the pipe. */
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fcgi/log.h"
+#include "fcgi/log_out.h"
 #include "spawn/spawn.h"
 
 enum { PIPE_BYTES = 1 << 20, HELD_BYTES = 16 * PIPE_BUF };
@@ -19,12 +20,13 @@ enum { MOST_READS = 4 * PIPE_BYTES / HELD_BYTES }; /* at once; nobody is left to
 
 static int open_file(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 
     if (fd < 0)
         return -1;
     int failed = dup2(fd, STDERR_FILENO) < 0;
     close(fd);
+    fcgi_log_out_open();
     return failed ? -1 : 0;
 }
 
@@ -60,20 +62,6 @@ void spawn_logsink_reopen(struct spawn_log *log)
         fcgi_log(FCGI_LOG_INFO, "log_reopen", "path=%s", log->path);
 }
 
-/* A log that cannot be written is nobody's to answer for. */
-static void write_out(const char *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t written = write(STDERR_FILENO, bytes, n);
-        if (written <= 0 && errno != EINTR)
-            return;
-        if (written > 0) {
-            bytes += written;
-            n -= (size_t)written;
-        }
-    }
-}
-
 static void write_lines(struct spawn_log *log)
 {
     const char *newline = memrchr(log->held, '\n', log->held_bytes);
@@ -81,7 +69,7 @@ static void write_lines(struct spawn_log *log)
 
     if (log->held_bytes == HELD_BYTES && !n)
         n = HELD_BYTES; /* not a line of ours */
-    write_out(log->held, n);
+    fcgi_log_lines(log->held, n);
     log->held_bytes -= n;
     memmove(log->held, log->held + n, log->held_bytes);
 }

@@ -36,6 +36,7 @@ static int prepare(const struct spawn_process *process, pid_t parent)
 
     setpgid(0, 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL) ||
         prctl(PR_SET_PDEATHSIG, process->death_signal, 0, 0, 0))

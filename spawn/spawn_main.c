@@ -1,6 +1,7 @@
 /* spawn_main.c: resnet-spawn. Sets everything up in the order in which it can fail, then loops. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,13 @@ static void open_standard_descriptors(void)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
             abort();
+}
+
+/* A log that cannot be written must not end us: nobody reads it, or its file may not grow. */
+static void ignore_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static int find_programs(struct spawn *s, char text[SPAWN_TEXT_BYTES])
@@ -161,6 +169,7 @@ int main(int argc, char **argv)
     int rest;
 
     open_standard_descriptors();
+    ignore_signals();
     fcgi_log_setup("resnet-spawn", -1, 0, FCGI_LOG_INFO, 0);
     int code = fcgi_config_load(&s.config, FCGI_FOR_SPAWN, argc, argv, &rest, NULL, text);
     if (!code && rest < argc) {

@@ -224,11 +224,13 @@ class Service:
             self.wait_ready()
         return self
 
-    def start_spawn(self):
+    def start_spawn(self, stderr=None):
+        """stderr: where it goes, if not into self.log."""
         with open(self.log, "ab") as log:
             self.spawn = subprocess.Popen(
                 [*self.before, program("resnet-spawn", self.build)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=clean_environment(**self.environment),
+                stdout=log, stderr=log if stderr is None else stderr,
+                env=clean_environment(**self.environment),
             )  # fmt: skip
 
     def until_listening(self):

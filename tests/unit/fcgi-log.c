@@ -1,11 +1,15 @@
 /* A log line: whole, readable by machines in both formats, whatever the values hold. */
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -142,6 +146,156 @@ static void time_is_utc(void **state)
     assert_int_equal(line[23], 'Z');
 }
 
+/* ---- a log that takes nothing ---------------------------------------------------------------- */
+
+static void put_stderr(int fd)
+{
+    assert_true(dup2(fd, STDERR_FILENO) >= 0);
+    fcgi_log_setup("p", -1, 0, FCGI_LOG_INFO, 0);
+}
+
+static void read_all(int fd)
+{
+    ssize_t n = read(fd, line, sizeof line - 1);
+
+    assert_true(n > 0);
+    line[n] = 0;
+}
+
+static const char *after(const char *text, const char *part)
+{
+    const char *found = strstr(text, part);
+
+    if (!found)
+        fail_msg("\"%s\" is not in \"%s\"", part, text);
+    return found + strlen(part);
+}
+
+/* Lines until nothing goes in any more, then three; writer: what is to be full. */
+static void fill(int writer)
+{
+    char block[4096];
+
+    memset(block, '.', sizeof block);
+    assert_int_equal(fcntl(writer, F_SETFL, fcntl(writer, F_GETFL) | O_NONBLOCK), 0);
+    while (write(writer, block, sizeof block) > 0)
+        ;
+    while (write(writer, ".", 1) > 0)
+        ;
+    assert_int_equal(fcntl(writer, F_SETFL, fcntl(writer, F_GETFL) & ~O_NONBLOCK), 0);
+    for (int i = 0; i < 3; i++)
+        fcgi_log(FCGI_LOG_INFO, "nobody_reads", "i=%d", i);
+}
+
+static void empty(int fd)
+{
+    char block[4096];
+
+    assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
+    while (read(fd, block, sizeof block) > 0)
+        ;
+}
+
+/* Three lines that were lost, and one that is not. */
+static void check_lost(int fd)
+{
+    empty(fd);
+    fcgi_log(FCGI_LOG_INFO, "again", "a=%d", 1);
+    ssize_t n = read(fd, line, sizeof line - 1), more;
+    assert_true(n > 0);
+    if ((more = read(fd, line + n, sizeof line - 1 - (size_t)n)) >
+        0) /* a socket keeps them apart */
+        n += more;
+    line[n] = 0;
+    const char *rest = after(line, " event=log_lost lines=3 reason=");
+    assert_null(strstr(after(rest, " event=again a=1\n"), "event="));
+    fcgi_log(FCGI_LOG_INFO, "later", "a=%d", 1);
+    read_all(fd);
+    assert_null(strstr(line, "log_lost"));
+}
+
+static void a_full_pipe_holds_nobody_up(void **state)
+{
+    (void)state;
+    int flags = fcntl(STDERR_FILENO, F_GETFL), first = dup(STDERR_FILENO);
+
+    put_stderr(first);
+    assert_int_equal(fcntl(first, F_GETFL), flags); /* others may have it open */
+    fill(first);
+    check_lost(pipe_fds[0]);
+    close(first);
+}
+
+static void a_full_socket_holds_nobody_up(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    put_stderr(ends[0]);
+    fill(ends[0]);
+    check_lost(ends[1]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void a_full_disk_is_told_of_later(void **state)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC), pipe_end = dup(STDERR_FILENO);
+
+    (void)state;
+    assert_true(full >= 0);
+    put_stderr(full);
+    for (int i = 0; i < 3; i++)
+        fcgi_log(FCGI_LOG_INFO, "no_room", "i=%d", i);
+    put_stderr(pipe_end);
+    check_lost(pipe_fds[0]);
+    close(full);
+    close(pipe_end);
+}
+
+/* A file that may not grow takes the first half of a line: what follows begins with one of its own.
+ */
+static void a_line_cut_in_two_is_ended(void **state)
+{
+    FILE *file = tmpfile();
+    struct rlimit before, low;
+
+    (void)state;
+    assert_non_null(file);
+    put_stderr(fileno(file));
+    fcgi_log(FCGI_LOG_INFO, "whole", "a=%d", 1);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    low = (struct rlimit){(rlim_t)lseek(STDERR_FILENO, 0, SEEK_CUR) + 20, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    fcgi_log(FCGI_LOG_INFO, "cut", "a=%d", 1);
+    fcgi_log(FCGI_LOG_INFO, "no_room", "a=%d", 1);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    fcgi_log(FCGI_LOG_INFO, "again", "a=%d", 1);
+    ssize_t n = pread(fileno(file), line, sizeof line - 1, 0);
+    fclose(file);
+    assert_true(n > 0);
+    line[n] = 0;
+    const char *rest = after(line, " event=whole a=1\n");
+    assert_int_equal(strcspn(rest, "\n"), 20);
+    rest = after(rest + 21, " level=error program=p ");
+    after(after(rest, " event=log_lost lines=2 reason=\"File too large\"\n"), " event=again a=1\n");
+}
+
+static void lines_of_others_are_counted(void **state)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC), pipe_end = dup(STDERR_FILENO);
+
+    (void)state;
+    put_stderr(full);
+    fcgi_log_lines("one\ntwo\nthree\n", 14);
+    put_stderr(pipe_end);
+    check_lost(pipe_fds[0]);
+    close(full);
+    close(pipe_end);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +305,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(levels, catch_stderr, give_back),
         cmocka_unit_test_setup_teardown(a_line_is_bounded, catch_stderr, give_back),
         cmocka_unit_test_setup_teardown(time_is_utc, catch_stderr, give_back),
+        cmocka_unit_test_setup_teardown(a_full_pipe_holds_nobody_up, catch_stderr, give_back),
+        cmocka_unit_test_setup_teardown(a_full_socket_holds_nobody_up, catch_stderr, give_back),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_told_of_later, catch_stderr, give_back),
+        cmocka_unit_test_setup_teardown(a_line_cut_in_two_is_ended, catch_stderr, give_back),
+        cmocka_unit_test_setup_teardown(lines_of_others_are_counted, catch_stderr, give_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
