@@ -21,19 +21,17 @@ int spawn_held_program(const struct spawn *s, const char *name, int *fd,
         *fd = open(path, O_PATH | O_CLOEXEC);
     if (*fd >= 0)
         return 0;
-    snprintf(text, SPAWN_TEXT_BYTES, "cannot open %.256s/%s: %s", s->programs, name,
-             strerror(errno));
-    return -1;
+    return spawn_refusal(text, "open", path, "whether the package is whole");
 }
 
 /* A model that cannot be opened is left to the worker, which says so in its own words. */
 int spawn_held_open(const struct spawn *s, struct spawn_held *held, char text[SPAWN_TEXT_BYTES])
 {
     *held = SPAWN_HELD_NONE;
-    if (spawn_held_program(s, "resnet-fcgi", &held->program_fd, text))
-        return -1;
-    held->model_fd = open(s->config.model, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    return 0;
+    int code = spawn_held_program(s, "resnet-fcgi", &held->program_fd, text);
+    if (!code)
+        held->model_fd = open(s->config.model, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return code;
 }
 
 void spawn_held_close(struct spawn_held *held)

@@ -40,11 +40,8 @@ int spawn_logsink_open(struct spawn_log *log, const char *path, char text[SPAWN_
         return 0;
     snprintf(log->path, sizeof log->path, "%s", path);
     log->held = malloc(HELD_BYTES);
-    if (!log->held || pipe2(ends, O_CLOEXEC) || open_file(path)) {
-        snprintf(text, SPAWN_TEXT_BYTES, "cannot open the log %.256s: %s; see RESNET_LOG", path,
-                 strerror(errno));
-        return FCGI_EXIT_CONFIG;
-    }
+    if (!log->held || pipe2(ends, O_CLOEXEC) || open_file(path))
+        return spawn_refusal(text, "open the log", path, "RESNET_LOG");
     log->read_fd = ends[0];
     log->write_fd = ends[1]; /* blocking for the workers: no line is dropped while we are busy */
     fcntl(log->read_fd, F_SETFL, O_NONBLOCK);

@@ -58,6 +58,7 @@ static void exec_program(const struct spawn_process *process)
 
 pid_t spawn_process_start(const struct spawn_process *process)
 {
+    char text[SPAWN_TEXT_BYTES];
     pid_t parent = getpid();
     pid_t pid = fork();
 
@@ -65,6 +66,7 @@ pid_t spawn_process_start(const struct spawn_process *process)
         return pid;
     if (!prepare(process, parent))
         exec_program(process);
-    fcgi_log(FCGI_LOG_ERROR, "exec", "program=%s reason=%s", process->argv[0], strerror(errno));
-    _exit(FCGI_EXIT_CONFIG);
+    int code = spawn_refusal(text, "run", process->argv[0], "whether the package is whole");
+    fcgi_log(FCGI_LOG_ERROR, "exec", "program=%s reason=%s", process->argv[0], text);
+    _exit(code);
 }

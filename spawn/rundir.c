@@ -48,18 +48,18 @@ static int write_pid_file(const char *dir)
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return -1;
-    int failed = write_pid(fd);
+    int failed = write_pid(fd) || rename(temporary, path);
+    int error = errno;
     close(fd);
-    return failed || rename(temporary, path) ? -1 : 0;
+    if (failed)
+        unlink(temporary);
+    errno = error;
+    return failed ? -1 : 0;
 }
 
 static int refuse(char text[SPAWN_TEXT_BYTES], const char *what, const char *path)
 {
-    int error = errno;
-
-    snprintf(text, SPAWN_TEXT_BYTES, "cannot %s %.256s: %s; see RESNET_RUN_DIR", what, path,
-             strerror(error));
-    return FCGI_EXIT_CONFIG;
+    return spawn_refusal(text, what, path, "RESNET_RUN_DIR");
 }
 
 int spawn_rundir_lock(const char *dir, int *lock_fd, char text[SPAWN_TEXT_BYTES])

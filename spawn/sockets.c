@@ -126,6 +126,7 @@ static int listen_at(const char *dir, const char *name, int backlog)
     if (bind_private(fd, &address) || listen(fd, backlog) || rename(temporary, path)) {
         int error = errno;
         close(fd);
+        unlink(temporary);
         errno = error;
         return -1;
     }
@@ -135,13 +136,18 @@ static int listen_at(const char *dir, const char *name, int backlog)
 static int open_one(int *fd, const char *dir, const char *name, int backlog,
                     char text[SPAWN_TEXT_BYTES])
 {
+    char what[32];
+
     *fd = listen_at(dir, name, backlog);
     if (*fd >= 0)
         return 0;
-    snprintf(text, SPAWN_TEXT_BYTES, "cannot listen at %.256s/%s: %s%s", dir, name, strerror(errno),
-             errno == ENAMETOOLONG ? " (a socket's path has 107 bytes at most); choose a shorter "
-                                     "RESNET_RUN_DIR"
-                                   : "");
+    snprintf(what, sizeof what, "listen at %s in", name);
+    if (errno != ENAMETOOLONG)
+        return spawn_refusal(text, what, dir, "RESNET_RUN_DIR");
+    snprintf(text, SPAWN_TEXT_BYTES,
+             "cannot %s %.256s: %s (a socket's path has 107 bytes at most); choose a shorter "
+             "RESNET_RUN_DIR",
+             what, dir, strerror(errno));
     return FCGI_EXIT_CONFIG;
 }
 
@@ -173,10 +179,11 @@ uint64_t spawn_sockets_inode(int fd)
 void spawn_sockets_unlink(const struct spawn_sockets *sockets, const char *dir)
 {
     static const char *const names[] = {"shed.sock", "ctl.sock", "work.sock"};
+    const int fds[] = {sockets->shed_fd, sockets->ctl_fd, sockets->work_fd};
     char path[SPAWN_PATH_BYTES];
     int n = sockets->origin == SPAWN_OWN ? 3 : 2;
 
     for (int i = 0; i < n; i++)
-        if (!spawn_rundir_path(dir, names[i], path))
+        if (fds[i] >= 0 && !spawn_rundir_path(dir, names[i], path))
             unlink(path);
 }

@@ -209,6 +209,7 @@ int spawn_sockets_adopt(struct spawn_sockets *sockets, char text[SPAWN_TEXT_BYTE
 int spawn_sockets_open(struct spawn_sockets *sockets, const char *dir, int backlog,
                        char text[SPAWN_TEXT_BYTES]);
 uint64_t spawn_sockets_inode(int fd);
+/* Those that are open. */
 void spawn_sockets_unlink(const struct spawn_sockets *sockets, const char *dir);
 
 /* ---- board.c -------------------------------------------------------------------------------- */
@@ -249,8 +250,15 @@ struct spawn_process {
 };
 
 /* fork + exec. The pid, or -1 with errno when there is no process. A program that cannot be exec'd
- * logs why and exits 78. */
+ * logs why, and exits with the code of spawn_refusal(). */
 pid_t spawn_process_start(const struct spawn_process *process);
+
+/* ---- refusal.c ------------------------------------------------------------------------------ */
+
+/* "cannot WHAT PATH: why; what to do", of errno; variable: which option says where. Returns the
+ * exit code: 75 for what may pass by itself, 78. */
+int spawn_refusal(char text[SPAWN_TEXT_BYTES], const char *what, const char *path,
+                  const char *variable);
 
 /* ---- forks.c -------------------------------------------------------------------------------- */
 
@@ -279,10 +287,10 @@ int64_t spawn_workers_due_ns(const struct spawn *s);
 
 /* ---- held.c --------------------------------------------------------------------------------- */
 
-/* Opens a program beside our own. 0, or -1 with a sentence. */
+/* Opens a program beside our own. 0, or an exit code with a sentence. */
 int spawn_held_program(const struct spawn *s, const char *name, int *fd,
                        char text[SPAWN_TEXT_BYTES]);
-/* What is on disk now. 0, or -1 with a sentence. */
+/* What is on disk now. 0, or an exit code with a sentence. */
 int spawn_held_open(const struct spawn *s, struct spawn_held *held, char text[SPAWN_TEXT_BYTES]);
 void spawn_held_close(struct spawn_held *held);
 

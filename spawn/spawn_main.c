@@ -94,13 +94,12 @@ static int test_configuration(const struct spawn *s)
     return FCGI_EXIT_CONFIG;
 }
 
-static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
+static int open_rest(struct spawn *s, char text[SPAWN_TEXT_BYTES])
 {
-    int code = spawn_rundir_lock(s->config.run_dir, &s->lock_fd, text);
+    int code = spawn_held_open(s, &s->held, text);
 
-    if (!code && (spawn_held_open(s, &s->held, text) ||
-                  spawn_held_program(s, "resnet-control", &s->control.program_fd, text)))
-        code = FCGI_EXIT_CONFIG;
+    if (!code)
+        code = spawn_held_program(s, "resnet-control", &s->control.program_fd, text);
     if (!code)
         code = spawn_logsink_open(&s->log, s->config.log, text);
     if (!code)
@@ -108,13 +107,26 @@ static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
     if (code)
         return code;
     s->signal_fd = spawn_loop_signals();
-    if (s->signal_fd < 0 || spawn_board_open(s) || spawn_deaths_open(s) || spawn_watchdog_open(s)) {
-        snprintf(text, SPAWN_TEXT_BYTES, "cannot make the scoreboard: %s", strerror(errno));
-        return FCGI_EXIT_TRY_LATER;
-    }
+    if (s->signal_fd < 0 || spawn_board_open(s) || spawn_deaths_open(s) || spawn_watchdog_open(s))
+        return spawn_refusal(text, "make", "the scoreboard", "RESNET_WORKERS");
     if (s->config.sandbox != FCGI_SANDBOX_WISH_OFF)
         spawn_privileges_drop();
     return 0;
+}
+
+/* What could not be started leaves nothing that looks as if it ran. */
+static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
+{
+    int code = spawn_rundir_lock(s->config.run_dir, &s->lock_fd, text);
+
+    if (code)
+        return code;
+    code = open_rest(s, text);
+    if (code) {
+        spawn_sockets_unlink(&s->sockets, s->config.run_dir);
+        spawn_rundir_release(s->config.run_dir);
+    }
+    return code;
 }
 
 static int serve(struct spawn *s)
