@@ -2,8 +2,9 @@
  *
  * Shares are dealt out beforehand, so that a thread finds what it wrote in its own cache, and taken
  * one by one, so that none waits for a thread whose core others have: whoever is through goes on
- * with what the next one has not begun. A ticket names the run that it belongs to; a helper that
- * wakes up late finds none of its run left and touches nothing.
+ * with what the next one has not begun. A ticket names the run that it belongs to and says itself
+ * how many of its shares are left; a helper that wakes up late finds none of its run left, whatever
+ * else it has read, and touches nothing.
  *
  * Layers follow each other within microseconds, so whoever waits spins for SPIN_NS first, and then
  * sleeps in the kernel (futex); an idle process burns nothing. */
@@ -31,9 +32,9 @@ struct bell {
     _Atomic int asleep;
 };
 
-/* Shares of one thread: the run's number in the upper half, how many are taken in the lower. */
+/* Shares of one thread: the run's number in the upper half, how many are not taken in the lower. */
 struct ticket {
-    _Alignas(KN_ALIGN) _Atomic uint64_t next;
+    _Alignas(KN_ALIGN) _Atomic uint64_t rest;
 };
 
 struct helper {
@@ -104,15 +105,15 @@ static void ring(struct bell *bell)
         futex(bell, FUTEX_WAKE, 1);
 }
 
-/* The next of those shares, or -1. */
-static int take(struct ticket *ticket, uint32_t run, int pieces)
+/* How many of those shares are left, the one that the caller now has among them; 0: none. */
+static int take(struct ticket *ticket, uint32_t run)
 {
-    uint64_t next = atomic_load(&ticket->next);
+    uint64_t rest = atomic_load(&ticket->rest);
 
-    while (next >> 32 == run && (uint32_t)next < (uint32_t)pieces)
-        if (atomic_compare_exchange_weak(&ticket->next, &next, next + 1))
-            return (int)(uint32_t)next;
-    return -1;
+    while (rest >> 32 == run && (uint32_t)rest > 0)
+        if (atomic_compare_exchange_weak(&ticket->rest, &rest, rest - 1))
+            return (int)(uint32_t)rest;
+    return 0;
 }
 
 /* Whoever gets a ticket of this run knows that it is not over, hence that what was read of it
@@ -125,9 +126,9 @@ static void work(struct kn_threads *pool, int thread)
     int width = atomic_load(&pool->width), pieces = atomic_load(&pool->pieces);
 
     for (int i = 0; i < width; i++) {
-        int owner = (thread + i) % width, piece;
-        while ((piece = take(&pool->ticket[owner], run, pieces)) >= 0) {
-            share(ctx, owner * pieces + piece, width * pieces);
+        int owner = (thread + i) % width, rest;
+        while ((rest = take(&pool->ticket[owner], run)) > 0) {
+            share(ctx, owner * pieces + pieces - rest, width * pieces);
             if (atomic_fetch_sub(&pool->left.value, 1) == 1)
                 ring(&pool->left);
         }
@@ -222,15 +223,11 @@ void kn_threads_free(struct kn_threads *pool)
     free(pool);
 }
 
-/* Tickets are of the new run before anything else is, so that nobody takes one of the old run by
- * what is known of the new one. */
+/* No ticket has a share left while this runs. Those of the width get some when all is set. */
 static void set_up(struct kn_threads *pool, int width, int pieces, kn_share_fn *share, void *ctx)
 {
     uint32_t run = atomic_load(&pool->run) + 1;
-    uint64_t first = (uint64_t)run << 32;
 
-    for (int i = 0; i < width; i++)
-        atomic_store(&pool->ticket[i].next, first | UINT32_MAX);
     atomic_store(&pool->share, share);
     atomic_store(&pool->ctx, ctx);
     atomic_store(&pool->width, width);
@@ -238,7 +235,7 @@ static void set_up(struct kn_threads *pool, int width, int pieces, kn_share_fn *
     atomic_store(&pool->left.value, (unsigned)(width * pieces));
     atomic_store(&pool->run, run);
     for (int i = 0; i < width; i++)
-        atomic_store(&pool->ticket[i].next, first);
+        atomic_store(&pool->ticket[i].rest, (uint64_t)run << 32 | (uint32_t)pieces);
 }
 
 void kn_threads_split(struct kn_threads *pool, int width, int pieces, kn_share_fn *share, void *ctx)

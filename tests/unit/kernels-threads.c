@@ -13,7 +13,7 @@
 
 #include "kernels/threads.h"
 
-enum { PIECES = 4, MAX_PARTS = KN_MAX_THREADS * PIECES, WAIT_MS = 5000 };
+enum { PIECES = 4, MAX_PARTS = KN_MAX_THREADS * PIECES, WAIT_MS = 60000 };
 
 static _Atomic int calls[MAX_PARTS], wrong;
 
@@ -56,6 +56,22 @@ static void every_piece_once(void **state)
     assert_int_equal(kn_threads_new(&pool, KN_MAX_THREADS, NULL), KN_OK);
     for (int i = 0; i < 4000; i++) {
         int width = 2 + i * 5 % (KN_MAX_THREADS - 1), pieces = 1 + i * 7 % PIECES;
+        int parts = width * pieces;
+        kn_threads_split(pool, width, pieces, count, &parts);
+        expect_calls(parts, 1);
+    }
+    kn_threads_free(pool);
+}
+
+/* Wide runs of one piece each, then narrow ones of more: who woke for the first finds its tickets
+ * as they were left, and more pieces than there were. */
+static void the_late_take_nothing(void **state)
+{
+    (void)state;
+    struct kn_threads *pool;
+    assert_int_equal(kn_threads_new(&pool, KN_MAX_THREADS, NULL), KN_OK);
+    for (int i = 0; i < 10000; i++) {
+        int width = i % 2 ? KN_MAX_THREADS : 2, pieces = i % 2 ? 1 : PIECES;
         int parts = width * pieces;
         kn_threads_split(pool, width, pieces, count, &parts);
         expect_calls(parts, 1);
@@ -214,6 +230,7 @@ int main(void)
         cmocka_unit_test(every_share_once),
         cmocka_unit_test(more_than_there_are),
         cmocka_unit_test(every_piece_once),
+        cmocka_unit_test(the_late_take_nothing),
         cmocka_unit_test(a_held_up_thread_holds_up_its_share_only),
         cmocka_unit_test(nobody_misses_a_call),
         cmocka_unit_test(idle_threads_sleep),
