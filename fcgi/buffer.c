@@ -18,8 +18,7 @@ void fcgi_buffer_free(struct fcgi_buffer *buffer)
     memset(buffer, 0, sizeof *buffer);
 }
 
-/* Room for n more bytes; 0 and `failed` when there is none to be had. */
-static int reserve(struct fcgi_buffer *buffer, size_t n)
+int fcgi_buffer_reserve(struct fcgi_buffer *buffer, size_t n)
 {
     enum { FIRST_BYTES = 4096 };
     size_t wanted, size = buffer->size ? buffer->size : FIRST_BYTES;
@@ -46,7 +45,7 @@ failed:
 
 void fcgi_buffer_add(struct fcgi_buffer *buffer, const void *bytes, size_t n)
 {
-    if (!n || !reserve(buffer, n))
+    if (!n || !fcgi_buffer_reserve(buffer, n))
         return;
     memcpy(buffer->bytes + buffer->n, bytes, n);
     buffer->n += n;

@@ -15,6 +15,8 @@ struct fcgi_buffer {
 void fcgi_buffer_reset(struct fcgi_buffer *buffer); /* empty again, memory kept */
 void fcgi_buffer_free(struct fcgi_buffer *buffer);
 
+/* Room for n more bytes: 1, or 0 and `failed` when there is none to be had. */
+int fcgi_buffer_reserve(struct fcgi_buffer *buffer, size_t n);
 void fcgi_buffer_add(struct fcgi_buffer *buffer, const void *bytes, size_t n);
 void fcgi_buffer_text(struct fcgi_buffer *buffer, const char *text);
 void fcgi_buffer_format(struct fcgi_buffer *buffer, const char *format, ...)

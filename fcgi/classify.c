@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fcgi/config.h"
 #include "fcgi/preprocess.h"
 
 static int64_t now_ns(void)
@@ -39,7 +40,7 @@ static int allocate(struct fcgi_classifier *classifier, char text[512])
         classifier->features != NULL && classifier->probabilities != NULL)
         return 0;
     snprintf(text, 512, "no memory for the buffers of %zu images", n);
-    return -1;
+    return FCGI_EXIT_TRY_LATER;
 }
 
 static int open_model(struct fcgi_classifier *classifier,
@@ -51,12 +52,12 @@ static int open_model(struct fcgi_classifier *classifier,
 
     if (layout == NULL) {
         snprintf(text, 512, "%s", kernel_err.text);
-        return -1;
+        return FCGI_EXIT_CONFIG;
     }
     int fd = options->model_fd > 0 ? options->model_fd : -1;
     if (wt_model_open_fd(&classifier->model, fd, options->path, layout, &err) != WT_OK) {
         snprintf(text, 512, "%s", err.text);
-        return -1;
+        return fcgi_precisions_exit(err.code, KN_OK);
     }
     return 0;
 }
@@ -71,13 +72,13 @@ static int make_plan(struct fcgi_classifier *classifier, const struct kn_options
     if (kn_plan_new(&classifier->plan, &model->net, model->weights, options, &kernel_err) !=
         KN_OK) {
         snprintf(text, 512, "%s", kernel_err.text);
-        return -1;
+        return fcgi_precisions_exit(WT_OK, kernel_err.code);
     }
     if (wt_selftest(model, classifier->plan, wt_selftest_tolerance(model),
                     follow != NULL ? follow->between : NULL, follow != NULL ? follow->ctx : NULL,
                     &err) != WT_OK) {
         snprintf(text, 512, "%s", err.text);
-        return -1;
+        return fcgi_precisions_exit(err.code, KN_OK);
     }
     return 0;
 }
@@ -93,17 +94,18 @@ int fcgi_classifier_open(struct fcgi_classifier *classifier,
 
     memset(classifier, 0, sizeof(*classifier));
     classifier->max_images = options->max_images;
-    if (open_model(classifier, options, text) != 0)
-        return -1;
-    if (make_plan(classifier, &kernel_options, follow, text) != 0 ||
-        allocate(classifier, text) != 0 ||
-        (options->all_precisions &&
-         fcgi_precisions_open(&classifier->others, &classifier->model, classifier->plan,
-                              &kernel_options, text) != 0)) {
+    int code = open_model(classifier, options, text);
+    if (code != 0)
+        return code;
+    code = make_plan(classifier, &kernel_options, follow, text);
+    if (code == 0)
+        code = allocate(classifier, text);
+    if (code == 0 && options->all_precisions)
+        code = fcgi_precisions_open(&classifier->others, &classifier->model, classifier->plan,
+                                    &kernel_options, text);
+    if (code != 0)
         fcgi_classifier_close(classifier);
-        return -1;
-    }
-    return 0;
+    return code;
 }
 
 void fcgi_classifier_close(struct fcgi_classifier *classifier)

@@ -52,7 +52,8 @@ struct fcgi_follow {
 
 /* Opens the model, makes the plan, runs the golden self-test, so that the first request finds
  * everything warm. All memory of fp32 inference is allocated here.
- * Returns 0, or -1 with a sentence (a configuration error: exit code 78). */
+ * Returns 0, or a sentence and an exit code: FCGI_EXIT_CONFIG, or FCGI_EXIT_TRY_LATER without
+ * memory or threads. */
 int fcgi_classifier_open(struct fcgi_classifier *classifier,
                          const struct fcgi_classifier_options *options,
                          const struct fcgi_follow *follow, char text[512]);

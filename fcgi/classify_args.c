@@ -193,7 +193,7 @@ int fcgi_classify_args_load(struct fcgi_classify_args *args, int argc, char **ar
     args->config_argv = calloc((size_t)argc + 2, sizeof(*args->config_argv));
     if (args->paths == NULL || args->config_argv == NULL) {
         snprintf(text, 256, "no memory for the command line");
-        return FCGI_EXIT_CONFIG;
+        return FCGI_EXIT_TRY_LATER;
     }
     args->config_argv[0] = argv[0];
     code = split(args, argc, argv, &config_argc, text);

@@ -352,12 +352,16 @@ static int open_classifier(struct program *program)
         config->max_decode_memory != FCGI_AUTO
             ? (uint64_t)config->max_decode_memory
             : (uint64_t)fcgi_cpus_decode_memory(fcgi_cpus_memory_limit(""), 0, 1);
-    if (fcgi_classifier_open(&program->classifier, &options, &program->follow, text) != 0) {
+    int code = fcgi_classifier_open(&program->classifier, &options, &program->follow, text);
+    if (code != 0) {
         complain(text);
-        return -1;
+        return code;
     }
     program->top = calloc((size_t)program->args.top_k, sizeof(*program->top));
-    return program->top != NULL ? 0 : -1;
+    if (program->top != NULL)
+        return 0;
+    complain("no memory for the best classes; fewer can be asked for (-k)");
+    return FCGI_EXIT_TRY_LATER;
 }
 
 /* Says aloud what was found; a picture that failed has told already. */
@@ -385,8 +389,9 @@ static void print_version(void)
 
 static int run(struct program *program)
 {
-    if (open_classifier(program) != 0)
-        return FCGI_EXIT_CONFIG;
+    int code = open_classifier(program);
+    if (code != 0)
+        return code;
     if (open_outputs(program) != 0)
         return EXIT_SOME_FAILED;
     if (program->args.tensor != NULL)

@@ -236,7 +236,7 @@ int fcgi_config_load(struct fcgi_config *config, int program, int argc, char **a
     return 0;
 }
 
-void fcgi_config_export(const struct fcgi_config *config)
+int fcgi_config_export(const struct fcgi_config *config)
 {
     for (const struct fcgi_option *o = fcgi_config_options; o->name; o++) {
         char name[64], value[4096];
@@ -244,11 +244,12 @@ void fcgi_config_export(const struct fcgi_config *config)
             continue;
         variable_name(o, name);
         fcgi_config_format(config, o, value);
-        if (*value)
-            setenv(name, value, 1);
-        else
+        if (!*value)
             unsetenv(name);
+        else if (setenv(name, value, 1))
+            return -1;
     }
+    return 0;
 }
 
 void fcgi_config_help(FILE *out, int program)

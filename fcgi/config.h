@@ -60,8 +60,9 @@ enum {
 int fcgi_config_load(struct fcgi_config *config, int program, int argc, char **argv, int *rest,
                      void (*warn)(const char *sentence), char text[256]);
 
-/* Writes the effective values into the environment, for what is exec'd next. */
-void fcgi_config_export(const struct fcgi_config *config);
+/* Writes the effective values into the environment, for what is exec'd next. Returns 0, or -1
+ * without memory: what is exec'd next would have other values. */
+int fcgi_config_export(const struct fcgi_config *config);
 
 /* The options of a program as --help shows them, one block, without a heading. */
 void fcgi_config_help(FILE *out, int program);

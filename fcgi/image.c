@@ -7,6 +7,7 @@
 
 #include "fcgi/codec.h"
 #include "fcgi/faults.h"
+#include "fcgi/memory.h"
 #include "fcgi/preprocess.h"
 
 /* Formats that people send. Those without a codec are refused by their name. */
@@ -113,6 +114,16 @@ static int check_limits(const struct fcgi_image_info *info, const struct wt_reci
     return FCGI_E_OK;
 }
 
+/* libwebp does not survive an allocation that fails among the codes of a lossless picture. */
+static int check_memory(const struct fcgi_image_info *info, struct fcgi_err *err)
+{
+    if (fcgi_memory_has(info->decode_bytes))
+        return FCGI_E_OK;
+    return fcgi_fail(err, FCGI_E_IMAGE_TOO_LARGE,
+                     "no memory is left to decode this %d x %d %s: it takes %llu bytes",
+                     info->width, info->height, info->kind, (unsigned long long)info->decode_bytes);
+}
+
 /* How many times smaller a JPEG may be decoded: what comes out is still twice the resize's size, so
  * that the resize's filter decides, not the decoder's. */
 static int shrink_for(const struct fcgi_image_info *info, const struct wt_recipe *recipe)
@@ -176,6 +187,8 @@ int fcgi_image_crop(const uint8_t *bytes, size_t n, const struct wt_recipe *reci
 
     if (code == FCGI_E_OK)
         code = check_limits(&info, recipe, limits, err);
+    if (code == FCGI_E_OK)
+        code = check_memory(&info, err);
     if (code != FCGI_E_OK)
         return code;
     job.shrink = limits->fast ? shrink_for(&info, recipe) : 1;

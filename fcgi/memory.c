@@ -1,10 +1,11 @@
-/* memory.c: /proc/self/statm and smaps_rollup, kept open. */
+/* memory.c: /proc/self/statm and smaps_rollup, kept open; and a try. */
 #include "fcgi/memory.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void fcgi_memory_open(struct fcgi_memory *memory)
@@ -54,4 +55,18 @@ uint64_t fcgi_memory_pss(struct fcgi_memory *memory, uint64_t now_ns)
         return 0;
     const char *line = strstr(text, "\nPss:");
     return line ? strtoull(line + 5, NULL, 10) * 1024 : 0;
+}
+
+/* Not by malloc(), which learns from large blocks that are freed, and keeps more. */
+int fcgi_memory_has(uint64_t bytes)
+{
+    void *there;
+
+    if (bytes > SIZE_MAX)
+        return 0;
+    there = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (there == MAP_FAILED)
+        return 0;
+    munmap(there, bytes);
+    return 1;
 }

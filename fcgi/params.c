@@ -6,7 +6,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fcgi/memory.h"
 #include "fcgi/records.h"
+
+/* libfcgi ends the process where it gets no memory: of malloc's steps, and of a block for each
+ * parameter, which takes two bytes at least. */
+static int has_memory(size_t n)
+{
+    enum { STEPS_BYTES = 2 << 20, BYTES_A_BYTE = 32 };
+
+    return fcgi_memory_has(STEPS_BYTES + (uint64_t)n * BYTES_A_BYTE);
+}
 
 int fcgi_params_open(struct fcgi_params *params)
 {
@@ -39,8 +49,14 @@ void fcgi_params_close(struct fcgi_params *params)
 /* One that it does not like it closes; keepConnection: no other. */
 int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n)
 {
+    params->why = "more parameters than fit into a pipe here";
     if (n > params->room)
         return -1;
+    params->why = "no memory is left for parameters";
+    params->starved = !has_memory(n);
+    if (params->starved)
+        return -1;
+    params->why = "libfcgi does not take what was checked";
     params->broken = 1;
     if (write(params->pipe[1], head, n) != (ssize_t)n)
         return -1;

@@ -18,6 +18,8 @@ enum {
     CHUNK_BYTES = 12, /* length, type, CRC */
 };
 
+#define NO_MEMORY "no memory is left to decode this PNG"
+
 struct job {
     png_structp png;
     png_infop info;
@@ -27,6 +29,7 @@ struct job {
     size_t left;
     uint64_t may_allocate; /* bytes; what is freed is not given back: little is */
     int height, row;       /* where we are; height is 0 while the header is read */
+    int starved;           /* 1: memory was asked for in vain */
     int channels;          /* of a row that has been read: 3, or 4 with alpha */
     uint8_t *pixels;       /* one row, or all of them */
 };
@@ -42,7 +45,10 @@ static _Noreturn void on_error(png_structp png, png_const_charp message)
 {
     struct job *job = png_get_error_ptr(png);
 
-    fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE, "the PNG cannot be decoded: %s", message);
+    if (job->starved)
+        fcgi_fail(job->err, FCGI_E_IMAGE_TOO_LARGE, NO_MEMORY);
+    else
+        fcgi_fail(job->err, FCGI_E_IMAGE_UNDECODABLE, "the PNG cannot be decoded: %s", message);
     give_up(job);
 }
 
@@ -73,11 +79,13 @@ static void on_read(png_structp png, png_bytep to, size_t n)
 static png_voidp on_malloc(png_structp png, png_alloc_size_t n)
 {
     struct job *job = png_get_mem_ptr(png);
+    void *block = n <= job->may_allocate ? malloc(n) : NULL;
 
-    if (n > job->may_allocate)
-        return NULL;
-    job->may_allocate -= n;
-    return malloc(n);
+    if (block == NULL)
+        job->starved = 1;
+    else
+        job->may_allocate -= n;
+    return block;
 }
 
 static void on_free(png_structp png, png_voidp p)
@@ -101,7 +109,7 @@ static void job_start(struct job *job, const uint8_t *bytes, size_t n, uint64_t 
                                         on_malloc, on_free);
     job->info = job->png != NULL ? png_create_info_struct(job->png) : NULL;
     if (job->info == NULL) {
-        fcgi_fail(err, FCGI_E_IMAGE_TOO_LARGE, "no memory is left to decode this PNG");
+        fcgi_fail(err, FCGI_E_IMAGE_TOO_LARGE, NO_MEMORY);
         give_up(job);
     }
     png_set_read_fn(job->png, job, on_read);
@@ -205,7 +213,7 @@ static void allocate(struct job *job, size_t row_bytes, int rows)
     job->pixels = malloc(row_bytes * (size_t)rows + FCGI_RESIZE_SLACK);
     if (job->pixels != NULL)
         return;
-    fcgi_fail(job->err, FCGI_E_IMAGE_TOO_LARGE, "no memory is left to decode this PNG");
+    fcgi_fail(job->err, FCGI_E_IMAGE_TOO_LARGE, NO_MEMORY);
     give_up(job);
 }
 

@@ -4,8 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fcgi/config.h"
 #include "fcgi/log.h"
 #include "fcgi/scoreboard.h"
+
+int fcgi_precisions_exit(enum wt_code weights, enum kn_code kernels)
+{
+    if (weights == WT_ENOMEM || kernels == KN_ENOMEM || kernels == KN_ETHREADS)
+        return FCGI_EXIT_TRY_LATER;
+    return FCGI_EXIT_CONFIG;
+}
 
 /* 1: the file has it and this machine can compute it. */
 static int is_there(const struct wt_model *model, const struct kn_options *options)
@@ -25,13 +33,13 @@ static int bind(struct fcgi_other *other, const struct wt_model *model,
 
     if (wt_model_beside(&other->model, model, layout, &err) != WT_OK) {
         snprintf(text, 512, "%s", err.text);
-        return -1;
+        return fcgi_precisions_exit(err.code, KN_OK);
     }
     if (kn_plan_new(&other->plan, &other->model.net, other->model.weights, options, &kernel_err) !=
         KN_OK) {
         snprintf(text, 512, "%s: %s", options->precision, kernel_err.text);
         wt_model_close(&other->model);
-        return -1;
+        return fcgi_precisions_exit(WT_OK, kernel_err.code);
     }
     wt_model_leave(&other->model); /* a plan of int8 has looked at its numbers */
     other->proof = FCGI_UNPROVEN;
@@ -50,8 +58,9 @@ int fcgi_precisions_open(struct fcgi_others *others, const struct wt_model *mode
         one.precision = fcgi_scoreboard_precision_name((enum fcgi_precision)i);
         if (!is_there(model, &one))
             continue;
-        if (bind(&others->other[others->n], model, &one, text) != 0)
-            return -1;
+        int code = bind(&others->other[others->n], model, &one, text);
+        if (code != 0)
+            return code;
         others->n++;
     }
     return 0;
@@ -114,7 +123,11 @@ int fcgi_precisions_prove(struct fcgi_other *other, kn_between_fn *between, void
         if (code == WT_OK)
             code = wt_selftest(model, other->plan, wt_selftest_tolerance(model), watch_between,
                                &watch, &why);
-        if (code != WT_OK && (watch.stopped || code == WT_ENOMEM))
+        if (code == WT_ENOMEM)
+            return fcgi_fail(err, FCGI_E_WORKER_FAILED,
+                             "no memory is left for the self-test of precision %s",
+                             model->precision);
+        if (code != WT_OK && watch.stopped)
             return fcgi_fail(err, FCGI_E_CANCELLED, "inference was stopped between two layers");
         if (code != WT_OK)
             fcgi_log(FCGI_LOG_ERROR, "precision_refuted", "precision=%s reason=%s",

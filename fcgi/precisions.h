@@ -24,8 +24,13 @@ struct fcgi_others {
     int n;
 };
 
+/* The exit code of what weights/ or kernels/ could not open: FCGI_EXIT_TRY_LATER without memory or
+ * threads, else FCGI_EXIT_CONFIG. */
+int fcgi_precisions_exit(enum wt_code weights, enum kn_code kernels);
+
 /* Binds every other precision that the file has and this machine can compute. options: the plan's.
- * Returns 0, or -1 with a sentence. Close in either case, before plan and model. */
+ * Returns 0, or a sentence and an exit code, as fcgi_classifier_open(). Close in either case,
+ * before plan and model. */
 int fcgi_precisions_open(struct fcgi_others *others, const struct wt_model *model,
                          const struct kn_plan *plan, const struct kn_options *options,
                          char text[512]);
@@ -39,7 +44,7 @@ void fcgi_precisions_list(const struct fcgi_others *others, const char *first,
                           char text[FCGI_PRECISIONS_TEXT]);
 
 /* Checksum and self-test, at the first use; later only what came of it. Errors: CANCELLED when
- * between stopped it (the next use tries again), WORKER_FAILED for good. */
+ * between stopped it, WORKER_FAILED without memory (the next use tries again), or for good. */
 int fcgi_precisions_prove(struct fcgi_other *other, kn_between_fn *between, void *ctx,
                           struct fcgi_err *err);
 

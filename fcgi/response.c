@@ -10,6 +10,17 @@
 #include "fcgi/records.h"
 #include "fcgi/scoreboard.h"
 
+int fcgi_response_open(struct fcgi_response *response)
+{
+    enum { PART_BYTES = 4096 };
+
+    return fcgi_buffer_reserve(&response->head, PART_BYTES) &&
+                   fcgi_buffer_reserve(&response->body, PART_BYTES) &&
+                   fcgi_buffer_reserve(&response->wire, 3 * PART_BYTES)
+               ? 0
+               : -1;
+}
+
 void fcgi_response_reset(struct fcgi_response *response)
 {
     response->code = FCGI_E_OK;

@@ -20,6 +20,9 @@ struct fcgi_response {
     struct fcgi_buffer wire;  /* FastCGI records */
 };
 
+/* Memory for an error and its headers, so that nothing else is needed to say that there is none.
+ * Returns 0, or -1 without. */
+int fcgi_response_open(struct fcgi_response *response);
 void fcgi_response_reset(struct fcgi_response *response);
 void fcgi_response_free(struct fcgi_response *response);
 

@@ -12,11 +12,13 @@
 #include <webp/demux.h>
 
 #include "fcgi/codec.h"
+#include "fcgi/memory.h"
 
 enum {
     PIECES = 64,               /* so many times progress is told, about */
     FIXED_BYTES = 1024 * 1024, /* tables: lossless Huffman codes above all */
     BYTES_A_COLUMN = 128,      /* rows that libwebp keeps for its filters and its colour cache */
+    DEMUXER_BYTES = 64 * 1024, /* what it has besides */
     LIST_BYTES_A_BYTE = 4,     /* of lists that the demuxer makes of a file of empty chunks */
     WHITE = 0xff,
     BLACK = 0x00, /* what is not covered by the frame */
@@ -59,13 +61,26 @@ static int fail(VP8StatusCode status, struct fcgi_err *err)
 
 /* ---- header ---------------------------------------------------------------------------------- */
 
-/* The whole file's chunks. Says which it is: ended early, or not a WebP inside. */
+/* The demuxer's, of chunks and frames; a file of one picture and nothing else has none. */
+static uint64_t list_bytes(const uint8_t *bytes, size_t n)
+{
+    return memcmp(bytes + 12, "VP8X", 4) == 0 ? (uint64_t)n * LIST_BYTES_A_BYTE : 0;
+}
+
+/* The whole file's chunks. Says which it is: ended early, or not a WebP inside. Of memory, the
+ * demuxer would say the latter. */
 static WebPDemuxer *demux(const uint8_t *bytes, size_t n, struct fcgi_err *err)
 {
     WebPData data = {bytes, n};
     WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
-    WebPDemuxer *whole = memcmp(bytes, "RIFF", 4) == 0 ? WebPDemuxPartial(&data, &state) : NULL;
+    WebPDemuxer *whole = NULL;
 
+    if (!fcgi_memory_has(DEMUXER_BYTES + list_bytes(bytes, n))) {
+        fail(VP8_STATUS_OUT_OF_MEMORY, err);
+        return NULL;
+    }
+    if (memcmp(bytes, "RIFF", 4) == 0)
+        whole = WebPDemuxPartial(&data, &state);
     if (whole != NULL && state == WEBP_DEMUX_DONE)
         return whole;
     WebPDemuxDelete(whole);
@@ -100,12 +115,6 @@ static uint64_t decode_bytes(uint64_t width, uint64_t height, uint64_t lists,
     else if (features->has_alpha)
         pixel += 2;
     return FIXED_BYTES + width * height * pixel + width * BYTES_A_COLUMN + lists;
-}
-
-/* The demuxer's, of chunks and frames; a file of one picture and nothing else has none. */
-static uint64_t list_bytes(const uint8_t *bytes, size_t n)
-{
-    return memcmp(bytes + 12, "VP8X", 4) == 0 ? (uint64_t)n * LIST_BYTES_A_BYTE : 0;
 }
 
 static int webp_probe(const uint8_t *bytes, size_t n, struct fcgi_image_info *info,

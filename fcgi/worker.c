@@ -117,11 +117,11 @@ static int open_model(struct fcgi_worker *worker, char text[512])
         .max_threads = worker->threads,
         .all_precisions = 1,
     };
-    int failed = fcgi_classifier_open(&worker->classifier, &options, &follow, text);
+    int code = fcgi_classifier_open(&worker->classifier, &options, &follow, text);
     if (config->model_fd >= 0)
         close(config->model_fd);
-    if (failed)
-        return FCGI_EXIT_CONFIG;
+    if (code)
+        return code;
     fcgi_faults_network(&worker->classifier.model.net);
     fcgi_faults_at("selftest");
     if (fcgi_faults_fail("selftest")) {
@@ -154,7 +154,8 @@ static int open_predictor(struct fcgi_worker *worker, char text[512])
     predictor->max_images = config->max_images;
     predictor->follow = (struct fcgi_follow){fcgi_follow_tick, fcgi_follow_between, worker};
     predictor->top = calloc(classes, sizeof *predictor->top);
-    if (predictor->top && !fcgi_input_open(&worker->input, (size_t)config->max_body))
+    if (predictor->top && !fcgi_response_open(&worker->response) &&
+        !fcgi_input_open(&worker->input, (size_t)config->max_body))
         return 0;
     snprintf(text, 512, "no memory for a request's body of %lld bytes (RESNET_MAX_BODY): %s",
              (long long)config->max_body, strerror(errno));
@@ -280,18 +281,18 @@ void fcgi_worker_close(struct fcgi_worker *worker)
 
 /* ---- one request ---------------------------------------------------------------------------- */
 
-/* Where libfcgi is in disorder, the next worker begins with one that is not. */
+/* Where libfcgi is in disorder, the next worker begins with one that is not. One that has no memory
+ * left makes room for the next, too, if there is one: idle, it would take requests from those that
+ * work, and answer none. */
 static int attach(struct fcgi_worker *worker)
 {
     const struct fcgi_params *params = &worker->params;
 
     if (!fcgi_params_read(&worker->params, worker->accept.head, worker->accept.head_n))
         return 0;
-    fcgi_log(FCGI_LOG_ERROR, "params_failed", "reason=%s bytes=%zu room=%zu",
-             params->broken ? "libfcgi does not take what was checked"
-                            : "more parameters than fit into a pipe here",
+    fcgi_log(FCGI_LOG_ERROR, "params_failed", "reason=%s bytes=%zu room=%zu", params->why,
              worker->accept.head_n, params->room);
-    worker->accept.leaves |= params->broken;
+    worker->accept.leaves |= params->broken || (params->starved && !worker->alone);
     return -1;
 }
 
@@ -468,6 +469,22 @@ static void route(struct fcgi_worker *worker)
     }
 }
 
+/* An answer for which there is no memory gives way to one for which there always is. */
+static int seal(struct fcgi_worker *worker)
+{
+    struct fcgi_response *response = &worker->response;
+    struct fcgi_job *job = &worker->job;
+    int id = worker->params.fcgx.requestId;
+
+    if (!fcgi_response_seal(response, id))
+        return 0;
+    fcgi_fail(&job->err, FCGI_E_WORKER_FAILED, "no memory is left for the answer");
+    fcgi_buffer_reset(&response->head);
+    fcgi_response_error(response, &job->err, job->request.id);
+    fcgi_report_headers(worker);
+    return fcgi_response_seal(response, id);
+}
+
 /* Nothing is sent to a client that has gone. */
 static int answer(struct fcgi_worker *worker)
 {
@@ -490,7 +507,7 @@ static int answer(struct fcgi_worker *worker)
     fcgi_report_headers(worker);
     if (job->err.code == FCGI_E_CANCELLED) {
         fcgi_report_count(worker);
-    } else if (!fcgi_response_seal(response, worker->params.fcgx.requestId)) {
+    } else if (!seal(worker)) {
         fcgi_report_count(worker);
         sent = fcgi_response_send(response, job->fd, worker->accept.timeout_ms);
     }

@@ -112,8 +112,9 @@ static int test(const struct fcgi_config *config)
     };
     char text[512];
 
-    if (fcgi_classifier_open(&classifier, &options, NULL, text))
-        return fail(FCGI_EXIT_CONFIG, text);
+    int code = fcgi_classifier_open(&classifier, &options, NULL, text);
+    if (code)
+        return fail(code, text);
     printf("configuration and model are good: %s, %s, %.12s\n", classifier.model.name,
            config->precision, classifier.model.sha256);
     fcgi_classifier_close(&classifier);

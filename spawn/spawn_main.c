@@ -78,7 +78,10 @@ static int decide(struct spawn *s, char text[SPAWN_TEXT_BYTES])
     if (config->max_decode_memory == FCGI_AUTO)
         config->max_decode_memory = fcgi_cpus_decode_memory(limit, model_bytes, config->workers);
     s->n_workers = config->workers;
-    fcgi_config_export(config);
+    if (fcgi_config_export(config)) {
+        snprintf(text, SPAWN_TEXT_BYTES, "no memory for the workers' environment");
+        return FCGI_EXIT_TRY_LATER;
+    }
     return 0;
 }
 

@@ -36,8 +36,14 @@ draw-demo_ldlibs := -ljpeg -lm
 
 include tests/fuzz/rules.mk
 
+# Preloaded, it lets allocations fail: lib/scarce.py.
+scarce := $(O)/tests/scarce.so
+$(scarce): tests/fixtures/scarce.c tests/fixtures/scarce.h $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(STRICT) $(WARN) -fPIC -shared -I. $(CFLAGS) $(LDFLAGS) -o $@ $<
+
 .PHONY: tests
-tests: $(test_programs:%=$(O)/tests/%)
+tests: $(test_programs:%=$(O)/tests/%) $(scarce)
 
 # What compilers and checkers say: tests/lint has the exceptions, with their reasons.
 .PHONY: lint

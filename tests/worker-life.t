@@ -143,12 +143,12 @@ def term_in_mid_request():
         for _ in range(16)
     ) + b"--B--\r\n"  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
-        with Worker() as worker:
+        with Worker(RESNET_LOG_LEVEL="debug") as worker:
             worker.wait_ready()
             with worker.connect() as peer:
                 kind = "multipart/form-data; boundary=B"
                 peer.sendall(fcgi.request(body, CONTENT_TYPE=kind))
-                time.sleep(0.02)
+                service.until(lambda: worker.events("dequeue"), 60, "the request's begin")
                 worker.process.send_signal(number)
                 answer = fcgi.Answer(fcgi.read_to_end(peer))
             tap.equal(len(answer.json["results"]), 16, f"{number.name} in mid-request: finished")

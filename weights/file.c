@@ -23,7 +23,8 @@ static int map(struct wt_file *file, int fd, const char *path, struct wt_err *er
         return WT_OK;
     bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes == MAP_FAILED)
-        return wt_fail(err, WT_EIO, "%s: cannot be mapped: %s", path, strerror(errno));
+        return wt_fail(err, errno == ENOMEM ? WT_ENOMEM : WT_EIO, "%s: cannot be mapped: %s", path,
+                       strerror(errno));
     file->bytes = bytes;
     file->n_bytes = (size_t)st.st_size;
     return WT_OK;

@@ -43,7 +43,8 @@ static int map_descriptor(struct wt_view *view, int fd, struct wt_err *err)
     } else {
         void *base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (base == MAP_FAILED)
-            code = wt_fail(err, WT_EIO, "%s: cannot be mapped: %s", view->path, strerror(errno));
+            code = wt_fail(err, errno == ENOMEM ? WT_ENOMEM : WT_EIO, "%s: cannot be mapped: %s",
+                           view->path, strerror(errno));
         else
             view->base = base;
         view->bytes = (uint64_t)st.st_size;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fcgi/classify.h"
+#include "fcgi/config.h"
 #include "fcgi/preprocess.h"
 #include "tests/fixtures/jpeg.h"
 #include "tests/fixtures/model.h"
@@ -252,15 +253,15 @@ static void not_opened(void **state)
     (void)state;
     bad = good;
     bad.path = "/no/such/model.rnm";
-    assert_int_equal(fcgi_classifier_open(&c, &bad, NULL, text), -1);
+    assert_int_equal(fcgi_classifier_open(&c, &bad, NULL, text), FCGI_EXIT_CONFIG);
     assert_non_null(strstr(text, "/no/such/model.rnm"));
     bad = good;
     bad.isa = "abacus";
-    assert_int_equal(fcgi_classifier_open(&c, &bad, NULL, text), -1);
+    assert_int_equal(fcgi_classifier_open(&c, &bad, NULL, text), FCGI_EXIT_CONFIG);
     assert_non_null(strstr(text, "abacus"));
     bad = good;
     bad.precision = "fp1";
-    assert_int_equal(fcgi_classifier_open(&c, &bad, NULL, text), -1);
+    assert_int_equal(fcgi_classifier_open(&c, &bad, NULL, text), FCGI_EXIT_CONFIG);
     assert_non_null(strstr(text, "fp1"));
 }
 
