@@ -17,13 +17,14 @@
 
 enum { MAX_FAULTS = 16, MAX_TEXT = 64, EVERY_LAYER = -2, NO_LAYER = -1 };
 
-enum kind { SLEEP, LOOP, SEGV, ABRT, FAIL, ATTACK, N_KINDS };
-static const char *const kinds[N_KINDS] = {"sleep", "loop", "segv", "abrt", "fail", "attack"};
+enum kind { SLEEP, LOOP, SEGV, ABRT, FAIL, ATTACK, LEAK, N_KINDS };
+static const char *const kinds[N_KINDS] = {"sleep", "loop",   "segv", "abrt",
+                                           "fail",  "attack", "leak"};
 static const char *const places[] = {"load", "selftest", "read", "decode", "resize", "write", "*"};
 
 struct fault {
     enum kind kind;
-    int64_t ms;
+    int64_t n;             /* sleep: milliseconds; leak: bytes */
     char attack[MAX_TEXT]; /* its name */
     char place[MAX_TEXT], needle[MAX_TEXT];
     int layer;
@@ -36,6 +37,7 @@ static struct {
     int n;
     _Atomic int64_t *done; /* [MAX_FAULTS] */
     const struct fcgi_request *request;
+    void *leaked; /* the last block, which knows the one before */
 } faults;
 
 /* ---- reading the variable ------------------------------------------------------------------- */
@@ -67,8 +69,8 @@ static int parse_kind(struct fault *fault, char *text)
     while (kind < N_KINDS && strcmp(kinds[kind], name))
         kind++;
     fault->kind = (enum kind)kind;
-    if (kind == SLEEP)
-        return fcgi_request_number(text, strlen(text), 86400000, &fault->ms);
+    if (kind == SLEEP || kind == LEAK)
+        return fcgi_request_number(text, strlen(text), 86400000, &fault->n);
     if (kind == ATTACK && fcgi_attack_is_known(text)) {
         snprintf(fault->attack, sizeof fault->attack, "%s", text);
         return 0;
@@ -76,7 +78,7 @@ static int parse_kind(struct fault *fault, char *text)
     return kind == N_KINDS || separator ? -1 : 0;
 }
 
-/* KIND[=MS]@PLACE[~TEXT][:COUNT] */
+/* KIND[=N]@PLACE[~TEXT][:COUNT] */
 static int parse(struct fault *fault, char *text)
 {
     char separator;
@@ -135,7 +137,7 @@ int fcgi_faults_open(char text[512])
         char *one = cut(&rest, ";", &separator);
         if (faults.n == MAX_FAULTS || parse(&faults.fault[faults.n], one)) {
             snprintf(text, 512,
-                     "RESNET_FAULT: expected at most %d of KIND[=MS]@PLACE[~TEXT]"
+                     "RESNET_FAULT: expected at most %d of KIND[=N]@PLACE[~TEXT]"
                      "[:COUNT], found \"%.200s\"",
                      MAX_FAULTS, value);
             return -1;
@@ -201,6 +203,18 @@ static void nap(int64_t ms)
         continue;
 }
 
+static void leak(size_t bytes)
+{
+    size_t n = bytes > sizeof(void *) ? bytes : sizeof(void *);
+    void **block = malloc(n);
+
+    if (!block)
+        return;
+    memset(block, 1, n);
+    *block = faults.leaked;
+    faults.leaked = (void *)block;
+}
+
 static void harm(const struct fault *fault)
 {
     if (fault->layer != EVERY_LAYER)
@@ -209,7 +223,10 @@ static void harm(const struct fault *fault)
                  faults.request ? faults.request->nginx_id : "");
     switch (fault->kind) {
     case SLEEP:
-        nap(fault->ms);
+        nap(fault->n);
+        break;
+    case LEAK:
+        leak((size_t)fault->n);
         break;
     case LOOP:
         for (volatile unsigned turns = 0;; turns++)

@@ -3,8 +3,9 @@
  *
  * RESNET_FAULT is KIND@PLACE, several separated by ';':
  *
- *   KIND[=MS]@PLACE[~TEXT][:COUNT]
- *   KIND   sleep=MS, loop (for ever, burning CPU), segv, abrt, fail, attack=NAME (attack.h)
+ *   KIND[=N]@PLACE[~TEXT][:COUNT]
+ *   KIND   sleep=MS, loop (for ever, burning CPU), segv, abrt, fail, attack=NAME (attack.h),
+ *          leak=BYTES
  *   PLACE  load, selftest; read, decode, resize, write; a layer ("layer3.1": its first); * (every
  *          layer). `fail` is a memory allocation that fails at load and decode, and a wrong sum at
  *          selftest. Left out before ~TEXT, it is decode.

@@ -47,10 +47,12 @@ def small_model():
     return model("1/8")
 
 
-def model(width, precision="fp32"):
-    """A ResNet-50 with a part of the channels, "1/2"; made once for a build directory."""
+def model(width, precision="fp32", side_px=224):
+    """A ResNet-50 with a part of the channels, "1/2", for pictures of that size; made once for a build
+    directory."""
     name = {"1/8": "eighth", "1/4": "quarter", "1/2": "half", "1": "whole"}[width]
     name += "" if precision == "fp32" else "-" + precision
+    name += "" if side_px == 224 else f"-{side_px}"
     path = os.path.join(BUILD, "models", name + ".rnm")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".lock", "w", encoding="utf-8") as lock:
@@ -58,6 +60,7 @@ def model(width, precision="fp32"):
         pack = program("resnet-pack")
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
             command = [pack, "random", "--seed", "1", "--width", width, "--precision", precision, "-o", path]
+            command += [] if side_px == 224 else ["--resize", str(side_px), "--crop", str(side_px)]
             subprocess.run(command, check=True, env=clean_environment(), timeout=120)
     return path
 
