@@ -221,6 +221,9 @@ enum { WAIT = -1, LEAVE = -2 };
 static int take(struct fcgi_accept *accept, uint64_t *accepted_ns)
 {
     int is_last = accept->leaves_when_empty || is_shut_down(accept->listen_fd);
+
+    if (accept->before)
+        accept->before(accept->ctx);
     int fd = accept4(accept->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd < 0) {

@@ -15,16 +15,20 @@
  * takes the answer. nginx has the whole request before it connects. */
 enum { FCGI_ACCEPT_TIMEOUT_MS = 5000 };
 
+typedef void fcgi_accept_fn(void *ctx);
+
 struct fcgi_accept {
     int listen_fd, signal_fd;
     int epoll_fd; /* the two above */
     int peer_fd;  /* an epoll too: the connection whose parameters are awaited */
     int timeout_ms;
-    int leaves;            /* TERM, QUIT, INT or USR1 came */
-    int leaves_when_empty; /* USR2 came */
-    _Atomic uint8_t *busy; /* NULL, or the caller's: cleared when there is nothing but to wait */
-    uint8_t *head;         /* [FCGI_RECORDS_MAX_HEAD] the beginning of a connection ... */
-    size_t head_n;         /* ... of which so many bytes are BEGIN_REQUEST and parameters */
+    int leaves;             /* TERM, QUIT, INT or USR1 came */
+    int leaves_when_empty;  /* USR2 came */
+    fcgi_accept_fn *before; /* called before a connection is taken; NULL: nothing is */
+    void *ctx;              /* of before */
+    _Atomic uint8_t *busy;  /* NULL, or the caller's: cleared when there is nothing but to wait */
+    uint8_t *head;          /* [FCGI_RECORDS_MAX_HEAD] the beginning of a connection ... */
+    size_t head_n;          /* ... of which so many bytes are BEGIN_REQUEST and parameters */
 };
 
 /* Blocks every signal that may be blocked, for this thread and those started later: TERM, QUIT,

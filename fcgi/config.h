@@ -12,7 +12,13 @@
 enum { FCGI_AUTO = -1 }; /* an `auto` not yet decided */
 
 /* Exit codes of all programs. */
-enum { FCGI_EXIT_OK = 0, FCGI_EXIT_USAGE = 64, FCGI_EXIT_TRY_LATER = 75, FCGI_EXIT_CONFIG = 78 };
+enum {
+    FCGI_EXIT_OK = 0,
+    FCGI_EXIT_USAGE = 64,
+    FCGI_EXIT_MODEL = 65, /* of a worker: its model file was changed underneath */
+    FCGI_EXIT_TRY_LATER = 75,
+    FCGI_EXIT_CONFIG = 78,
+};
 
 struct fcgi_config {
     char model[4096], weights[4096], run_dir[4096], log[4096];

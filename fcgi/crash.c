@@ -26,6 +26,8 @@ static struct fcgi_board_worker *watched_board;
 static const struct kn_net *watched_net;
 static const struct fcgi_deaths *watched_deaths;
 static pid_t supervisor;
+static const struct wt_model *watched_model;
+static const struct fcgi_intact *watched_file;
 static const uint8_t *watched_body;
 static size_t watched_bytes;
 
@@ -124,6 +126,9 @@ static void report(int number, siginfo_t *info, void *context)
         raise(number);
         return;
     }
+    if (number == SIGBUS && info->si_code > 0 && watched_model &&
+        wt_model_maps(watched_model, info->si_addr))
+        fcgi_intact_leave(watched_file, board);
     tell_body();
     asked = ask_for_record(info);
     if (!fcgi_scoreboard_request(board, &request))
@@ -164,7 +169,14 @@ void fcgi_crash_body(const uint8_t *bytes, size_t n)
     watched_bytes = n;
 }
 
+void fcgi_crash_model(const struct wt_model *model, const struct fcgi_intact *intact)
+{
+    watched_file = intact;
+    watched_model = model;
+}
+
 void fcgi_crash_unwatch(void)
 {
     watched_board = NULL;
+    watched_model = NULL;
 }

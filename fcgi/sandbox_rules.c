@@ -33,6 +33,7 @@ static const struct rule rules[] = {
     /* what is open; there is nothing here that opens */
     ANY(BOTH, read), ANY(BOTH, write), ANY(BOTH, writev), ANY(BOTH, close), ANY(BOTH, pread64),
     ANY(BOTH, accept4), ANY(BOTH, recvfrom),
+    ANY(WORKER, fstat), /* the model file's, by its descriptor */
     {SCMP_SYS(sendto), BOTH, 1, {ARG(4, 0)}}, /* send(): to nobody but the peer */
     ANY(BOTH, epoll_wait), ANY(BOTH, epoll_pwait), ANY(BOTH, epoll_ctl), ANY(BOTH, poll),
     ANY(BOTH, ppoll),

@@ -17,7 +17,7 @@
 
 #include "fcgi/errors.h"
 
-enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 7, FCGI_BOARD_MAX_SLOTS = 512 };
+enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 8, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
 
 enum fcgi_worker_state {
@@ -165,6 +165,7 @@ enum fcgi_service_state {
     X(DRAIN, "drain_timeout")         /* killed: asked to leave, did not in time */                \
     X(CRASHED, "crashed")             /* SEGV, BUS, ILL, FPE, ABRT, SYS */                         \
     X(STUCK, "stuck")                 /* killed: it made no progress */                            \
+    X(MODEL, "model_changed")         /* exit code 65: its model file was changed underneath */    \
     X(KILLED, "killed")               /* any other signal: somebody else's doing */
 enum fcgi_end {
 #define X(name, text) FCGI_END_##name,

@@ -108,9 +108,10 @@ static int open_model(struct fcgi_worker *worker, char text[512])
         snprintf(text, 512, "no memory for the network");
         return FCGI_EXIT_TRY_LATER;
     }
+    fcgi_intact_open(&worker->intact, config->model_fd, config->model);
     struct fcgi_classifier_options options = {
         .path = config->model,
-        .model_fd = config->model_fd,
+        .model_fd = worker->intact.fd,
         .isa = config->isa[0] ? config->isa : NULL,
         .precision = config->precision,
         .max_images = config->max_images,
@@ -118,8 +119,6 @@ static int open_model(struct fcgi_worker *worker, char text[512])
         .all_precisions = 1,
     };
     int code = fcgi_classifier_open(&worker->classifier, &options, &follow, text);
-    if (config->model_fd >= 0)
-        close(config->model_fd);
     if (code)
         return code;
     fcgi_faults_network(&worker->classifier.model.net);
@@ -215,10 +214,21 @@ static void warm_up_qsort(void)
     qsort(large, sizeof large / sizeof large[0], sizeof large[0], by_value);
 }
 
+/* Before a request is taken: it stays in the queue, for a worker whose weights are what they were.
+ */
+static void check_model(void *ctx)
+{
+    struct fcgi_worker *worker = ctx;
+
+    if (!fcgi_intact_holds(&worker->intact))
+        fcgi_intact_leave(&worker->intact, worker->board);
+}
+
 /* What would open a file or allocate at its first use does so now. */
 static void warm_up(struct fcgi_worker *worker)
 {
     fcgi_crash_watch(worker->board, &worker->classifier.model.net, worker->deaths);
+    fcgi_crash_model(&worker->classifier.model, &worker->intact);
     warm_up_qsort();
     if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
         worker->id_seed = fcgi_scoreboard_now_ns();
@@ -236,7 +246,7 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     memset(worker, 0, sizeof *worker);
     worker->config = config;
     worker->alone = config->board_fd < 0;
-    worker->memory.statm_fd = worker->memory.rollup_fd = -1;
+    worker->memory.statm_fd = worker->memory.rollup_fd = worker->intact.fd = -1;
     worker->params.pipe[0] = worker->params.pipe[1] = -1;
     code = fcgi_accept_open(&worker->accept, listen_fd, text);
     if (!code)
@@ -257,6 +267,8 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     }
     describe(worker);
     warm_up(worker);
+    worker->accept.before = check_model;
+    worker->accept.ctx = worker;
     worker->estimated_ns = fcgi_scoreboard_now_ns();
     atomic_store(&worker->board->state, FCGI_WORKER_IDLE);
     return 0;
@@ -273,6 +285,7 @@ void fcgi_worker_close(struct fcgi_worker *worker)
     wt_json_free(&worker->predictor.json);
     free(worker->predictor.top);
     fcgi_classifier_close(&worker->classifier);
+    fcgi_intact_close(&worker->intact);
     fcgi_crew_unmap(worker->crew);
     fcgi_deaths_unmap(worker->deaths);
     fcgi_scoreboard_unmap(worker->board);
@@ -409,6 +422,7 @@ static void classify(struct fcgi_worker *worker, fcgi_dialect_fn *answer)
     fcgi_faults_at("decode");
     fcgi_classifier_choose(&worker->classifier, NULL, 0, NULL);
     answer(&call);
+    check_model(worker); /* and after it was computed from them */
     /* a run that was stopped knows that, but not why: follow.c left the reason */
     if (err.code && job->err.code == FCGI_E_OK)
         job->err = err;

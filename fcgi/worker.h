@@ -15,6 +15,7 @@
 #include "fcgi/deaths.h"
 #include "fcgi/dialect.h"
 #include "fcgi/input.h"
+#include "fcgi/intact.h"
 #include "fcgi/memory.h"
 #include "fcgi/params.h"
 #include "fcgi/response.h"
@@ -54,6 +55,7 @@ struct fcgi_worker {
     struct fcgi_input input;
     struct fcgi_response response;
     struct fcgi_memory memory;
+    struct fcgi_intact intact; /* of the model file */
     struct fcgi_job job;
     int alone;   /* 1: no supervisor; answers /health itself */
     int threads; /* most of one request */

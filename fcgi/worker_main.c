@@ -51,6 +51,7 @@ static int enter_sandbox(struct fcgi_worker *worker, char text[512])
         worker->accept.signal_fd, worker->accept.epoll_fd,  worker->accept.peer_fd,
         worker->memory.statm_fd,  worker->memory.rollup_fd, config->ready_fd,
         config->busy_fd,          worker->params.pipe[0],   worker->params.pipe[1],
+        worker->intact.fd,
     };
     const struct fcgi_sandbox sandbox = {
         .wish = (enum fcgi_sandbox_wish)config->sandbox,

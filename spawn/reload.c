@@ -24,7 +24,10 @@ static void fail(struct spawn *s, const char *why)
     snprintf(text, sizeof text, "reload: %d of %d workers replaced, then a new one failed: %s",
              s->reload.replaced, s->n_workers, why);
     fcgi_log(FCGI_LOG_ERROR, "reload_failed", "to_gen=%d reason=%s", s->reload.generation, text);
-    spawn_board_reason(s, text);
+    if (s->held.spoilt) /* nobody asked for it */
+        spawn_board_missing(s, text);
+    else
+        spawn_board_reason(s, text);
     end(s);
     atomic_fetch_add(&s->board->reloads_failed, 1); /* last: resnet-ctl waits for it */
 }

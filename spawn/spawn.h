@@ -29,8 +29,16 @@ enum {
 struct spawn_held {
     int program_fd; /* resnet-fcgi */
     int model_fd;   /* -1: the worker opens it by its path */
+    bool spoilt;    /* a worker has found the model changed underneath */
 };
-#define SPAWN_HELD_NONE ((struct spawn_held){-1, -1})
+#define SPAWN_HELD_NONE ((struct spawn_held){-1, -1, false})
+
+/* Which file lay under a name, and in which state. */
+struct spawn_held_file {
+    dev_t device;
+    ino_t inode;
+    int64_t bytes, modified_ns;
+};
 
 /* ---- watchdog.c ----------------------------------------------------------------------------- */
 
@@ -171,7 +179,8 @@ struct spawn {
     struct spawn_control control;
     struct spawn_notify notify;
     struct spawn_idle idle;
-    int forks_failed;   /* starts in a row for which there was no process */
+    struct spawn_held_file model_tried; /* by the newest generation that was begun */
+    int forks_failed;                   /* starts in a row for which there was no process */
     bool reason_passes; /* the board's reason is about workers, and goes when all are ready */
     bool draining, stopped_fast;
     int64_t drain_due_ns;
@@ -291,7 +300,13 @@ int64_t spawn_workers_due_ns(const struct spawn *s);
 int spawn_held_program(const struct spawn *s, const char *name, int *fd,
                        char text[SPAWN_TEXT_BYTES]);
 /* What is on disk now. 0, or an exit code with a sentence. */
-int spawn_held_open(const struct spawn *s, struct spawn_held *held, char text[SPAWN_TEXT_BYTES]);
+int spawn_held_open(struct spawn *s, struct spawn_held *held, char text[SPAWN_TEXT_BYTES]);
+/* A worker of that generation left because its model had been changed in place: what lies under the
+ * name now is tried. */
+void spawn_held_spoilt(struct spawn *s, int generation);
+/* A worker could not start. With a spoilt model that may be why, and another file under its name
+ * the cure. */
+void spawn_held_failed(struct spawn *s);
 void spawn_held_close(struct spawn_held *held);
 
 /* ---- watchdog.c ----------------------------------------------------------------------------- */

@@ -53,6 +53,9 @@ void spawn_why_words_end(struct fcgi_buffer *text, const struct spawn_logline *l
                                "was over");
     else if (!strcmp(end, "stuck"))
         fcgi_buffer_text(text, "was killed by the supervisor");
+    else if (!strcmp(end, "model_changed"))
+        fcgi_buffer_text(text, "left without an answer: the model file had been changed in place "
+                               "while it computed");
     else if (!strcmp(end, "drained"))
         fcgi_buffer_text(text, "was killed by a fast stop");
     else if (!strcmp(end, "crashed"))

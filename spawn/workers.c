@@ -233,6 +233,8 @@ static enum fcgi_end judge(const struct spawn_worker *worker, int status)
         return is_crash(WTERMSIG(status)) ? FCGI_END_CRASHED : FCGI_END_KILLED;
     if (WEXITSTATUS(status) == FCGI_EXIT_CONFIG)
         return FCGI_END_CONFIGURATION;
+    if (WEXITSTATUS(status) == FCGI_EXIT_MODEL)
+        return FCGI_END_MODEL;
     if (WEXITSTATUS(status) || worker->state == SPAWN_STARTING)
         return FCGI_END_FAILED;
     return worker->state == SPAWN_LEAVING ? FCGI_END_DRAINED : FCGI_END_RECYCLED;
@@ -337,7 +339,8 @@ static void count_failures(struct spawn_worker *worker, enum fcgi_end end)
 
     if (worker->state == SPAWN_STARTING && end == FCGI_END_KILLED)
         worker->failures = count_kills(worker);
-    else if (worker->state == SPAWN_STARTING || (end == FCGI_END_CRASHED && !settled))
+    else if (worker->state == SPAWN_STARTING ||
+             ((end == FCGI_END_CRASHED || end == FCGI_END_MODEL) && !settled))
         worker->failures++;
     else
         worker->failures = 0;
@@ -372,6 +375,8 @@ static void ended(struct spawn *s, int slot, int status)
         spawn_deaths_record(s, slot);
     if (end == FCGI_END_CRASHED || end == FCGI_END_STUCK)
         spawn_quarantine_record(s, slot);
+    if (end == FCGI_END_MODEL)
+        spawn_held_spoilt(s, worker->generation);
     close_page(worker);
     fcgi_crew_set(s->crew, slot, 0);
     worker->pid = 0;
@@ -386,8 +391,10 @@ static void ended(struct spawn *s, int slot, int status)
         spawn_board_reason(s, why);
         give_up(s, why);
     } else {
-        if (was == SPAWN_STARTING)
+        if (was == SPAWN_STARTING) {
             spawn_board_missing(s, why);
+            spawn_held_failed(s);
+        }
         start_again(s, slot);
     }
 }

@@ -221,6 +221,15 @@ int wt_model_has(const struct wt_model *model, const char *layout)
     return wt_view_section(&((const struct wt_mapping *)model->impl)->view, layout) != NULL;
 }
 
+int wt_model_maps(const struct wt_model *model, const void *address)
+{
+    const struct wt_mapping *mapping = model->impl;
+    const uint8_t *at = address;
+
+    return mapping != NULL && at >= mapping->view.base &&
+           at < mapping->view.base + mapping->view.bytes;
+}
+
 void wt_model_close(struct wt_model *model)
 {
     struct wt_mapping *mapping = model->impl;

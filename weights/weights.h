@@ -99,6 +99,8 @@ int wt_model_check(const struct wt_model *model, struct wt_err *err);
 void wt_model_leave(
     const struct wt_model *model); /* takes its pages out of the process, until read */
 int wt_model_has(const struct wt_model *model, const char *layout); /* 1: there is such a section */
+/* 1: the address is in the mapping. Async-signal-safe. */
+int wt_model_maps(const struct wt_model *model, const void *address);
 void wt_model_close(struct wt_model *model);
 
 /* Runs the golden self-test with the caller's plan: the structured input that the file names by its
