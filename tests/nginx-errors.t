@@ -11,6 +11,8 @@ import web
 
 ERROR_KEYS = ["success", "error", "code", "request_id"]
 LONG = "a" * 9000
+TOO_LONG = "Connection: close\r\nContent-Length: 2049\r\n\r\n" + "x" * 2045  # and the line's own end
+BROKEN = "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n-1"
 
 
 def check(answer, status, code, name):
@@ -50,6 +52,11 @@ def refused_by_nginx(nginx):
         (("GET / HTTP/3.0", host), 505, "http_version_not_supported"),
         (("GET /page.php HTTP/1.1", host, "Connection: close"), 503, "unavailable"),
         (("GET /.resnet/error HTTP/1.1", host, "Connection: close"), 404, "not_found"),
+        # wrong already, and too long as well
+        (("POST /.resnet/error HTTP/1.1", host, TOO_LONG), 404, "not_found"),
+        (("POST /predict HTTP/1.1", host, "Transfer-Encoding: gzip", TOO_LONG), 501, "not_implemented"),
+        (("OPTIONS /page/ HTTP/1.1", host, BROKEN), 400, "bad_request"),
+        (("POST /.resnet/error HTTP/1.1", host, BROKEN), 400, "bad_request"),
     ]
     for lines, status, code in cases:
         check(raw(nginx.port, *lines), status, code, lines[0][:40])
