@@ -198,11 +198,12 @@ int fcgi_accept_must_leave(struct fcgi_accept *accept)
 }
 
 /* Out of descriptors or memory: the request stays in the queue, for a worker that has some. */
-static void nap(int error)
+static void nap(struct fcgi_accept *accept, int error)
 {
     enum { NAP_MS = 100 };
 
-    fcgi_log(FCGI_LOG_ERROR, "accept_failed", "error=%s", strerror(error));
+    if (!accept->naps++)
+        fcgi_log(FCGI_LOG_ERROR, "accept_failed", "error=%s", strerror(error));
     poll(NULL, 0, NAP_MS);
 }
 
@@ -230,10 +231,11 @@ static int take(struct fcgi_accept *accept, uint64_t *accepted_ns)
         if (errno == EINVAL || (errno == EAGAIN && is_last))
             return LEAVE;
         if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-            nap(errno);
+            nap(accept, errno);
         return WAIT;
     }
     *accepted_ns = fcgi_scoreboard_now_ns();
+    accept->naps = 0;
     set_timeouts(fd, accept->timeout_ms);
     if (wait_for_head(accept, fd, *accepted_ns))
         return fd;
@@ -259,7 +261,7 @@ int fcgi_accept_next(struct fcgi_accept *accept, uint64_t *accepted_ns)
     for (;;) {
         int n = wait_for_event(accept);
         if (n < 0 && errno != EINTR)
-            nap(errno);
+            nap(accept, errno);
         if (fcgi_accept_must_leave(accept))
             return -1;
         int fd = n > 0 || accept->leaves_when_empty ? take(accept, accepted_ns) : WAIT;

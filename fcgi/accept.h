@@ -24,6 +24,7 @@ struct fcgi_accept {
     int timeout_ms;
     int leaves;             /* TERM, QUIT, INT or USR1 came */
     int leaves_when_empty;  /* USR2 came */
+    unsigned naps;          /* in a row, for want of descriptors or memory */
     fcgi_accept_fn *before; /* called before a connection is taken; NULL: nothing is */
     void *ctx;              /* of before */
     _Atomic uint8_t *busy;  /* NULL, or the caller's: cleared when there is nothing but to wait */

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fcgi/log.h"
 #include "spawn/conn.h"
 #include "spawn/spawn.h"
 
@@ -168,11 +169,47 @@ static struct spawn_conn *take_place(struct spawn_conns *conns)
     return conns->lists[SPAWN_CONN_FREE].first;
 }
 
+static void hear_sockets(struct spawn_conns *conns, uint32_t events)
+{
+    struct epoll_event ctl = {.events = events, .data.ptr = &conns->ctl_fd};
+    struct epoll_event shed = {.events = events, .data.ptr = &conns->shed_fd};
+
+    epoll_ctl(conns->epoll_fd, EPOLL_CTL_MOD, conns->ctl_fd, &ctl);
+    epoll_ctl(conns->epoll_fd, EPOLL_CTL_MOD, conns->shed_fd, &shed);
+}
+
+/* Out of descriptors or memory: a connection that is still sending gives way; where there is none,
+ * the queues keep what they have, and would wake us for ever, until some time has passed. */
+static bool make_room(struct spawn_conns *conns, int error)
+{
+    if (!conns->is_short)
+        fcgi_log(FCGI_LOG_ERROR, "accept_failed", "error=%s", strerror(error));
+    conns->is_short = true;
+    if (conns->lists[SPAWN_CONN_READING].first) {
+        drop(conns, conns->lists[SPAWN_CONN_READING].first);
+        return true;
+    }
+    hear_sockets(conns, 0);
+    conns->rest_due_ns = spawn_now_ns() + SPAWN_CONN_REST_MS * 1000000LL;
+    return false;
+}
+
+static void end_rest(struct spawn_conns *conns, int64_t now_ns)
+{
+    if (conns->rest_due_ns > now_ns)
+        return;
+    conns->rest_due_ns = INT64_MAX;
+    hear_sockets(conns, EPOLLIN);
+}
+
 static bool accept_one(struct spawn_conns *conns, int listen_fd)
 {
     int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+        return true;
     if (fd < 0)
-        return errno == EINTR || errno == ECONNABORTED;
+        return errno == EAGAIN ? false : make_room(conns, errno);
+    conns->is_short = false;
     struct spawn_conn *conn = take_place(conns);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
     if (!conn || epoll_ctl(conns->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
@@ -253,7 +290,7 @@ static void expire(struct spawn_conns *conns, int64_t now_ns)
 /* Milliseconds until the next thing is due; -1: nothing is. */
 static int next_ms(const struct spawn_conns *conns, int64_t now_ns)
 {
-    int64_t due = conns->leaving ? conns->leave_due_ns : INT64_MAX;
+    int64_t due = conns->leaving ? conns->leave_due_ns : conns->rest_due_ns;
 
     for (int state = SPAWN_CONN_READING; state < SPAWN_CONN_N_STATES; state++)
         if (conns->lists[state].first)
@@ -290,6 +327,7 @@ int spawn_conns_open(struct spawn_conns *conns, int ctl_fd, int shed_fd, int ask
     conns->shed_fd = shed_fd;
     conns->ask_fd = ask_fd;
     conns->signal_fd = signal_fd;
+    conns->rest_due_ns = INT64_MAX;
     for (int i = 0; i < SPAWN_CONN_MAX; i++) {
         conns->all[i].fd = -1;
         append(conns, &conns->all[i], SPAWN_CONN_FREE);
@@ -312,6 +350,7 @@ void spawn_conns_run(struct spawn_conns *conns)
             handle(conns, &events[i]);
         int64_t now_ns = spawn_now_ns();
         expire(conns, now_ns);
+        end_rest(conns, now_ns);
         if (conns->leaving && !was_leaving)
             begin_leaving(conns, now_ns);
         else if (conns->leaving && now_ns >= conns->leave_due_ns)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +98,26 @@ static int test_configuration(const struct spawn *s)
     return FCGI_EXIT_CONFIG;
 }
 
+/* For what is started later: a slot's readiness pipe, control's questions, a reload's program and
+ * model. Who could not start a worker does not start at all. */
+static int reserve_descriptors(int n_slots)
+{
+    enum { SPARE = 8 };
+    struct rlimit limit;
+    int next = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+
+    if (next < 0 || getrlimit(RLIMIT_NOFILE, &limit))
+        return -1;
+    close(next);
+    rlim_t wanted = (rlim_t)next + (rlim_t)n_slots + SPARE;
+    if (limit.rlim_cur >= wanted)
+        return 0;
+    if (limit.rlim_max < wanted)
+        return errno = EMFILE, -1;
+    limit.rlim_cur = wanted;
+    return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int open_rest(struct spawn *s, char text[SPAWN_TEXT_BYTES])
 {
     int code = spawn_held_open(s, &s->held, text);
@@ -112,6 +133,8 @@ static int open_rest(struct spawn *s, char text[SPAWN_TEXT_BYTES])
     s->signal_fd = spawn_loop_signals();
     if (s->signal_fd < 0 || spawn_board_open(s) || spawn_deaths_open(s) || spawn_watchdog_open(s))
         return spawn_refusal(text, "make", "the scoreboard", "RESNET_WORKERS");
+    if (reserve_descriptors(s->n_slots))
+        return spawn_refusal(text, "have descriptors for", "all workers", "RESNET_WORKERS");
     if (s->config.sandbox != FCGI_SANDBOX_WISH_OFF)
         spawn_privileges_drop();
     return 0;
