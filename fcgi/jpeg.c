@@ -348,7 +348,8 @@ static void read_picture(struct job *job)
     job->lib.mem->max_memory_to_use = work->max_bytes < LONG_MAX ? (long)work->max_bytes : LONG_MAX;
     job->progress.progress_monitor = on_progress;
     job->lib.progress = &job->progress;
-    job->rows = malloc((size_t)job->lib.image_width * pixel_bytes * STRIP_ROWS + FCGI_RESIZE_SLACK);
+    job->rows =
+        calloc((size_t)job->lib.image_width * pixel_bytes * STRIP_ROWS + FCGI_RESIZE_SLACK, 1);
     if (job->rows == NULL)
         ERREXIT1(&job->lib, JERR_OUT_OF_MEMORY, 0);
     jpeg_start_decompress(&job->lib);

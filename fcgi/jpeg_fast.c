@@ -158,7 +158,7 @@ static int set_up(struct picture *picture, const struct fcgi_codec_job *work,
     strip->stride = (size_t)(end - strip->left) * 3;
     picture->seen_from = strip->left / (across / work->shrink);
     picture->seen_end = divided(end, across / work->shrink);
-    picture->rgb = malloc(strip->stride * (size_t)picture->unit_px + FCGI_RESIZE_SLACK);
+    picture->rgb = calloc(strip->stride * (size_t)picture->unit_px + FCGI_RESIZE_SLACK, 1);
     strip->rgb = picture->rgb;
     return picture->rgb != NULL ? 0 : -1;
 }

@@ -210,7 +210,7 @@ static int ask_for_rgb(struct job *job)
 
 static void allocate(struct job *job, size_t row_bytes, int rows)
 {
-    job->pixels = malloc(row_bytes * (size_t)rows + FCGI_RESIZE_SLACK);
+    job->pixels = calloc(row_bytes * (size_t)rows + FCGI_RESIZE_SLACK, 1);
     if (job->pixels != NULL)
         return;
     fcgi_fail(job->err, FCGI_E_IMAGE_TOO_LARGE, NO_MEMORY);

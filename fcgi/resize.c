@@ -195,7 +195,7 @@ struct fcgi_resize *fcgi_resize_new(const struct fcgi_extent *across,
     resize->line_bytes = (turned ? resize->x.end - resize->x.begin : crop_px) * 3;
     resize->row = resize->y.begin;
     resize->ring = calloc((size_t)resize->y.most + 1, (size_t)resize->line_bytes);
-    resize->line = malloc((size_t)resize->line_bytes + FCGI_RESIZE_SLACK);
+    resize->line = calloc((size_t)resize->line_bytes + FCGI_RESIZE_SLACK, 1);
     resize->lines = calloc((size_t)resize->y.most, sizeof(*resize->lines));
     if (resize->ring == NULL || resize->line == NULL || resize->lines == NULL)
         goto out;

@@ -36,7 +36,8 @@ int fcgi_resize_end_row(const struct fcgi_resize *resize);
 int fcgi_resize_first_column(const struct fcgi_resize *resize);
 int fcgi_resize_end_column(const struct fcgi_resize *resize);
 
-/* Vector code may read, and not use, so many bytes after a row's last pixel. */
+/* Vector code may read so many bytes after a row's last pixel, and multiplies them by zero. They
+ * are initialised, so that checkers, which do not look at the factor, have nothing to say. */
 enum { FCGI_RESIZE_SLACK = 16 };
 
 /* A piece of the stored picture: rows top..top+n-1 from column `left` on. */

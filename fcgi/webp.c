@@ -202,8 +202,8 @@ static int prepare(struct job *job)
     size_t n = stride * (size_t)job->frame.height;
     WebPRGBABuffer *out = &job->config.output.u.RGBA;
 
-    job->pixels = malloc(n + FCGI_RESIZE_SLACK);
-    job->row = malloc((size_t)job->work->info->width * 3 + FCGI_RESIZE_SLACK);
+    job->pixels = calloc(n + FCGI_RESIZE_SLACK, 1);
+    job->row = calloc((size_t)job->work->info->width * 3 + FCGI_RESIZE_SLACK, 1);
     if (job->pixels == NULL || job->row == NULL || !WebPInitDecoderConfig(&job->config))
         return -1;
     job->config.output.colorspace = job->channels == 4 ? MODE_RGBA : MODE_RGB;
