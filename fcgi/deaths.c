@@ -53,17 +53,26 @@ void fcgi_deaths_unmap(struct fcgi_deaths *deaths)
         munmap(deaths, FCGI_DEATHS_BYTES);
 }
 
-/* An entry that is overwritten while it is compared cannot match: that would take an id that is
- * part of each. */
+int fcgi_deaths_is(const struct fcgi_death *death, const char *nginx_id)
+{
+    char id[sizeof death->nginx_id];
+
+    fcgi_shared_get_text(id, sizeof id, death->nginx_id);
+    atomic_thread_fence(memory_order_acquire);
+    return !strcmp(id, nginx_id);
+}
+
+/* The count is read once more: that of an entry which was overwritten before it was compared is
+ * another request's. */
 unsigned fcgi_deaths_count(const struct fcgi_deaths *deaths, const char *nginx_id)
 {
     if (!deaths || !*nginx_id)
         return 0;
     for (int i = 0; i < FCGI_DEATHS_ENTRIES; i++) {
         const struct fcgi_death *death = &deaths->entry[i];
-        unsigned count = atomic_load_explicit(&death->count, memory_order_acquire);
-        if (count && !strncmp(death->nginx_id, nginx_id, sizeof death->nginx_id))
-            return count;
+        if (atomic_load_explicit(&death->count, memory_order_acquire) &&
+            fcgi_deaths_is(death, nginx_id))
+            return atomic_load_explicit(&death->count, memory_order_relaxed);
     }
     return 0;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "fcgi/quarantine.h"
+#include "fcgi/shared.h"
 
 enum {
     FCGI_DEATHS_ENTRIES = 256,
@@ -25,7 +26,7 @@ enum {
 #define FCGI_DEATHS_MAGIC  0x68747264u /* "drth" */
 
 struct fcgi_death {
-    char nginx_id[33]; /* keyed on what a client cannot forge */
+    _Atomic uint8_t nginx_id[33]; /* keyed on what a client cannot forge */
     _Atomic uint32_t count;
 };
 
@@ -43,6 +44,9 @@ int fcgi_deaths_create(void);
  * with errno. Unmap with fcgi_deaths_unmap(); NULL is fine. */
 struct fcgi_deaths *fcgi_deaths_map(int fd, int writable);
 void fcgi_deaths_unmap(struct fcgi_deaths *deaths);
+
+/* Whether the entry is that request's, or half so: its count, read afterwards, says which. */
+int fcgi_deaths_is(const struct fcgi_death *death, const char *nginx_id);
 
 /* How many workers the request has taken along. deaths NULL or id empty: 0. */
 unsigned fcgi_deaths_count(const struct fcgi_deaths *deaths, const char *nginx_id);

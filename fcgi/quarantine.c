@@ -13,6 +13,18 @@ int fcgi_quarantine_counts(const struct fcgi_quarantine *quarantine,
            now_ns < last_ns + ttl_ns;
 }
 
+/* The number is read last: that of an entry which was overwritten before is another body's. */
+unsigned fcgi_quarantine_read(const struct fcgi_quarantine *quarantine,
+                              const struct fcgi_suspect *suspect, uint64_t now_ns,
+                              uint8_t sha256[FCGI_QUARANTINE_HASH])
+{
+    if (!fcgi_quarantine_counts(quarantine, suspect, now_ns))
+        return 0;
+    fcgi_shared_get(sha256, suspect->sha256, FCGI_QUARANTINE_HASH);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&suspect->requests, memory_order_relaxed);
+}
+
 int fcgi_quarantine_has_any(const struct fcgi_quarantine *quarantine, uint64_t now_ns)
 {
     for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++)
@@ -25,10 +37,11 @@ unsigned fcgi_quarantine_requests(const struct fcgi_quarantine *quarantine,
                                   const uint8_t sha256[FCGI_QUARANTINE_HASH], uint64_t now_ns)
 {
     for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++) {
-        const struct fcgi_suspect *suspect = &quarantine->suspect[i];
-        if (fcgi_quarantine_counts(quarantine, suspect, now_ns) &&
-            !memcmp(suspect->sha256, sha256, FCGI_QUARANTINE_HASH))
-            return suspect->requests;
+        uint8_t found[FCGI_QUARANTINE_HASH];
+        unsigned requests =
+            fcgi_quarantine_read(quarantine, &quarantine->suspect[i], now_ns, found);
+        if (requests && !memcmp(found, sha256, sizeof found))
+            return requests;
     }
     return 0;
 }

@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "fcgi/shared.h"
+
 enum {
     FCGI_QUARANTINE_SUSPECTS = 32,
     FCGI_QUARANTINE_LIMIT = 2, /* requests that died of a body, before it is refused */
@@ -18,7 +20,7 @@ enum {
 };
 
 struct fcgi_suspect {
-    uint8_t sha256[FCGI_QUARANTINE_HASH];
+    _Atomic uint8_t sha256[FCGI_QUARANTINE_HASH];
     _Atomic uint32_t requests; /* 0: empty, or being written */
     _Atomic uint64_t last_ns;  /* CLOCK_MONOTONIC, of the last death */
 };
@@ -31,6 +33,12 @@ struct fcgi_quarantine {
 /* Whether an entry counts at that time. */
 int fcgi_quarantine_counts(const struct fcgi_quarantine *quarantine,
                            const struct fcgi_suspect *suspect, uint64_t now_ns);
+
+/* Copies which body that is, for as long as the entry counts, and in how many requests workers
+ * died of it. 0: it does not count. */
+unsigned fcgi_quarantine_read(const struct fcgi_quarantine *quarantine,
+                              const struct fcgi_suspect *suspect, uint64_t now_ns,
+                              uint8_t sha256[FCGI_QUARANTINE_HASH]);
 
 /* Whether any does: else nobody needs a hash. */
 int fcgi_quarantine_has_any(const struct fcgi_quarantine *quarantine, uint64_t now_ns);

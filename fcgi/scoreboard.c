@@ -173,10 +173,7 @@ static void close_strings(struct fcgi_board_worker *page)
 
 static void copy(char *to, size_t size, const char *from)
 {
-    size_t n = strnlen(from, size - 1);
-
-    memcpy(to, from, n);
-    memset(to + n, 0, size - n);
+    memcpy(to, from, strnlen(from, size - 1));
 }
 
 void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns)
@@ -193,17 +190,30 @@ void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns)
 void fcgi_scoreboard_name(struct fcgi_board_worker *page, const char *request_id,
                           const char *nginx_id, const char *method, const char *path)
 {
+    struct fcgi_board_request request = {0};
+
+    copy(request.request_id, sizeof request.request_id, request_id);
+    copy(request.nginx_id, sizeof request.nginx_id, nginx_id);
+    copy(request.method, sizeof request.method, method);
+    copy(request.path, sizeof request.path, path);
     open_strings(page);
-    copy(page->request_id, sizeof page->request_id, request_id);
-    copy(page->nginx_id, sizeof page->nginx_id, nginx_id);
-    copy(page->method, sizeof page->method, method);
-    copy(page->path, sizeof page->path, path);
+    fcgi_shared_put(page->request, &request, sizeof request);
     close_strings(page);
+}
+
+void fcgi_scoreboard_describe(struct fcgi_board_worker *page, const struct fcgi_board_model *model)
+{
+    fcgi_shared_put(page->model, model, sizeof *model);
+}
+
+void fcgi_scoreboard_name_layers(struct fcgi_board_worker *page, const char *names)
+{
+    fcgi_shared_put_text(page->layers, sizeof page->layers, names);
 }
 
 void fcgi_scoreboard_body(struct fcgi_board_worker *page, const uint8_t sha256[32])
 {
-    memcpy(page->body_sha256, sha256, sizeof page->body_sha256);
+    fcgi_shared_put(page->body_sha256, sha256, sizeof page->body_sha256);
     atomic_store_explicit(&page->body_known, 1, memory_order_release);
 }
 
@@ -212,7 +222,7 @@ void fcgi_scoreboard_answered(struct fcgi_board_worker *page)
     struct fcgi_board_answered *answered = &page->answered[page->n_answered % FCGI_BOARD_ANSWERED];
     uint64_t first_bytes;
 
-    memcpy(&first_bytes, page->body_sha256, sizeof first_bytes);
+    fcgi_shared_get(&first_bytes, page->body_sha256, sizeof first_bytes);
     set64(&answered->first_bytes, first_bytes);
     set64(&answered->at_ns, fcgi_scoreboard_now_ns());
     set32(&page->n_answered, page->n_answered + 1);
@@ -289,6 +299,12 @@ void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state 
 
 /* ---- readers -------------------------------------------------------------------------------- */
 
+/* A writer that was taken over may have left no end. */
+static void end(char *text, size_t size)
+{
+    text[size - 1] = 0;
+}
+
 int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
                             struct fcgi_board_request *request)
 {
@@ -296,32 +312,52 @@ int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
 
     for (int i = 0; i < TRIES; i++) {
         uint32_t before = atomic_load_explicit(&page->sequence, memory_order_acquire);
-        memcpy(request->request_id, page->request_id, sizeof request->request_id);
-        memcpy(request->nginx_id, page->nginx_id, sizeof request->nginx_id);
-        memcpy(request->method, page->method, sizeof request->method);
-        memcpy(request->path, page->path, sizeof request->path);
+        fcgi_shared_get(request, page->request, sizeof *request);
         atomic_thread_fence(memory_order_acquire);
         if (!(before & 1) && before == atomic_load_explicit(&page->sequence, memory_order_relaxed))
-            return request->request_id[0] != 0;
+            break;
+        request->request_id[0] = 0;
     }
-    return 0;
+    end(request->request_id, sizeof request->request_id);
+    end(request->nginx_id, sizeof request->nginx_id);
+    end(request->method, sizeof request->method);
+    end(request->path, sizeof request->path);
+    return request->request_id[0] != 0;
+}
+
+int fcgi_scoreboard_model(const struct fcgi_board_worker *page, struct fcgi_board_model *model)
+{
+    uint64_t start_ns = page->start_ns;
+
+    if (page->state == FCGI_WORKER_STARTING)
+        return 0;
+    fcgi_shared_get(model, page->model, sizeof *model);
+    end(model->sha256, sizeof model->sha256);
+    end(model->name, sizeof model->name);
+    end(model->isa, sizeof model->isa);
+    end(model->precision, sizeof model->precision);
+    end(model->blas_core, sizeof model->blas_core);
+    end(model->precisions, sizeof model->precisions);
+    end(model->ranges, sizeof model->ranges);
+    atomic_thread_fence(memory_order_acquire);
+    return model->sha256[0] && page->state != FCGI_WORKER_STARTING && page->start_ns == start_ns;
 }
 
 void fcgi_scoreboard_layer(const struct fcgi_board_worker *page, int layer,
                            char name[FCGI_BOARD_LAYER_BYTES])
 {
-    const char *at = page->layers, *end = at + strnlen(at, sizeof page->layers);
+    size_t n = 0;
 
-    name[0] = 0;
-    for (; layer >= 0 && at < end; layer--) {
-        const char *blank = memchr(at, ' ', (size_t)(end - at));
-        if (!blank)
-            return;
-        if (layer == 0)
-            copy(name, FCGI_BOARD_LAYER_BYTES, at);
-        at = blank + 1;
+    for (size_t i = 0; layer >= 0 && i < sizeof page->layers; i++) {
+        char c = (char)atomic_load_explicit(&page->layers[i], memory_order_relaxed);
+        if (!c)
+            break;
+        if (c == ' ')
+            layer--;
+        else if (layer == 0 && n < FCGI_BOARD_LAYER_BYTES - 1)
+            name[n++] = c;
     }
-    name[strcspn(name, " ")] = 0;
+    name[layer < 0 ? n : 0] = 0; /* one that has no end is none */
 }
 
 const char *fcgi_scoreboard_stage_name(enum fcgi_stage stage)

@@ -6,8 +6,9 @@
  * supervisor between two workers of a slot. Plain atomics, no locks: a crash at any instruction
  * leaves a page readable. Totals are never reset, so they survive the worker that counted them.
  *
- * Strings (request id, path, stage) are read without a lock; a reader may see a mixture for one
- * request's start. `sequence` is odd while they are being written.
+ * Strings are read without a lock. Those of a request belong together: `sequence` is odd while they
+ * are being written. Those of the model are written while the state is STARTING. A reader takes
+ * copies that end within their place, whatever the writer has done: it may have been taken over.
  */
 #ifndef FCGI_SCOREBOARD_H
 #define FCGI_SCOREBOARD_H
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "fcgi/errors.h"
+#include "fcgi/shared.h"
 
 enum { FCGI_BOARD_BYTES = 8192, FCGI_BOARD_VERSION = 8, FCGI_BOARD_MAX_SLOTS = 512 };
 #define FCGI_BOARD_MAGIC 0x64626372u /* "rcbd" */
@@ -98,6 +100,20 @@ struct fcgi_board_answered {
     _Atomic uint64_t at_ns;
 };
 
+/* What a request is known by. */
+struct fcgi_board_request {
+    char request_id[129]; /* what the client is told; empty: there is no request */
+    char nginx_id[33];    /* nginx's own $request_id: cannot be forged */
+    char method[8], path[128];
+};
+
+/* What a worker has loaded. */
+struct fcgi_board_model {
+    char sha256[65], name[64], isa[32], precision[16], blas_core[32];
+    char precisions[32]; /* "fp32, bf16": what can be asked for, the default first */
+    char ranges[16];     /* of int8: "batch-norm", "photographs"; "": there is none */
+};
+
 struct fcgi_board_worker {
     uint32_t magic, version, slot;
     _Atomic uint32_t crash; /* enum fcgi_crash_state */
@@ -108,16 +124,14 @@ struct fcgi_board_worker {
     _Atomic uint64_t ticks;    /* progress: one more at each layer and every few rows */
     _Atomic uint64_t start_ns; /* CLOCK_MONOTONIC, of the process */
 
-    /* the request being served; empty id: none */
-    char request_id[129]; /* what the client is told */
-    char nginx_id[33];    /* nginx's own $request_id: cannot be forged */
-    char method[8], path[128];
+    /* the request being served */
+    _Atomic uint8_t request[sizeof(struct fcgi_board_request)];
     _Atomic uint32_t stage;                              /* enum fcgi_stage */
     _Atomic int32_t layer;                               /* -1 outside inference */
     _Atomic uint64_t accepted_ns, stage_ns, deadline_ns; /* CLOCK_MONOTONIC */
     _Atomic uint64_t bytes_in;
     _Atomic uint32_t body_known; /* the next is set */
-    uint8_t body_sha256[32];
+    _Atomic uint8_t body_sha256[32];
 
     /* of the process */
     _Atomic uint64_t rss_bytes, pss_bytes;
@@ -140,13 +154,10 @@ struct fcgi_board_worker {
     _Atomic uint64_t service_us;
     _Atomic uint64_t queue_us; /* how old the last request was when it was dequeued */
 
-    char model_sha256[65], model_name[64], isa[32], precision[16], blas_core[32];
-    char precisions[32]; /* "fp32, bf16": what can be asked for, the default first */
-    char ranges[16];     /* of int8: "batch-norm", "photographs"; "": there is none */
+    _Atomic uint8_t model[sizeof(struct fcgi_board_model)];
     _Atomic uint64_t model_mapped_bytes, model_private_bytes;
     _Atomic uint32_t classes, features, crop_px, max_images;
-    char
-        layers[3584]; /* names in order, each ended by a blank; those that do not fit are missing */
+    _Atomic uint8_t layers[3584]; /* names in order, each ended by a blank, as far as they fit */
 };
 
 enum fcgi_service_state {
@@ -202,7 +213,7 @@ struct fcgi_board_main {
     _Atomic uint64_t reloads_ok, reloads_failed;
     _Atomic uint32_t reloading;  /* a reload is under way */
     _Atomic uint64_t work_inode; /* of the work socket: names it to sock_diag */
-    char reason[256];            /* why the last start or reload failed; empty: it did not */
+    _Atomic uint8_t reason[256]; /* why the last start or reload failed; empty: it did not */
 };
 
 /* Why resnet-control answered a request in the workers' stead, with the 503 of the same name. */
@@ -251,6 +262,11 @@ void fcgi_scoreboard_name(struct fcgi_board_worker *page, const char *request_id
                           const char *nginx_id, const char *method, const char *path);
 void fcgi_scoreboard_stage(struct fcgi_board_worker *page, enum fcgi_stage stage);
 
+/* What the worker has loaded; its layers' names in order, each ended by a blank. While it is
+ * STARTING. */
+void fcgi_scoreboard_describe(struct fcgi_board_worker *page, const struct fcgi_board_model *model);
+void fcgi_scoreboard_name_layers(struct fcgi_board_worker *page, const char *names);
+
 /* What the request's body is. Async-signal-safe. */
 void fcgi_scoreboard_body(struct fcgi_board_worker *page, const uint8_t sha256[32]);
 
@@ -282,14 +298,13 @@ void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state 
 
 /* ---- readers -------------------------------------------------------------------------------- */
 
-struct fcgi_board_request {
-    char request_id[129], nginx_id[33], method[8], path[128];
-};
-
 /* Copies the present request's strings. Returns 0 when there is none, or when the writer kept
  * writing (a writer that died between two writes leaves the strings unreadable, not the page). */
 int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
                             struct fcgi_board_request *request);
+
+/* Copies what the worker has loaded. Returns 0 when it has not said, or was replaced meanwhile. */
+int fcgi_scoreboard_model(const struct fcgi_board_worker *page, struct fcgi_board_model *model);
 
 extern const uint64_t fcgi_scoreboard_bounds_us[]; /* FCGI_BUCKETS_US: [FCGI_N_BUCKETS - 1] */
 /* The name of the network's layer of that number into name; "" when it has none. */

@@ -164,33 +164,37 @@ static int open_predictor(struct fcgi_worker *worker, char text[512])
 /* So that others can tell which layer is meant by a number. */
 static void name_layers(struct fcgi_board_worker *board, const struct kn_net *net)
 {
+    char names[sizeof board->layers];
     size_t n = 0;
 
     for (int i = 0; i < net->n_layers; i++) {
-        int more = snprintf(board->layers + n, sizeof board->layers - n, "%s ", net->layer[i].name);
-        if (more < 0 || (size_t)more >= sizeof board->layers - n)
+        int more = snprintf(names + n, sizeof names - n, "%s ", net->layer[i].name);
+        if (more < 0 || (size_t)more >= sizeof names - n)
             break;
         n += (size_t)more;
     }
-    board->layers[n] = 0;
+    names[n] = 0;
+    fcgi_scoreboard_name_layers(board, names);
 }
 
 static void describe(struct fcgi_worker *worker)
 {
     struct fcgi_board_worker *board = worker->board;
     const struct wt_model *model = &worker->classifier.model;
+    struct fcgi_board_model told = {0};
     char host[64] = "localhost";
 
     gethostname(host, sizeof host - 1);
     snprintf(worker->served_by, sizeof worker->served_by, "%s/%d.%d", host,
              worker->alone ? 0 : worker->config->slot, worker->config->generation);
-    snprintf(board->model_sha256, sizeof board->model_sha256, "%s", model->sha256);
-    snprintf(board->model_name, sizeof board->model_name, "%s", model->name);
-    snprintf(board->isa, sizeof board->isa, "%s", kn_plan_isa(worker->classifier.plan));
-    snprintf(board->precision, sizeof board->precision, "%s", model->precision);
-    fcgi_precisions_list(&worker->classifier.others, model->precision, board->precisions);
-    snprintf(board->ranges, sizeof board->ranges, "%s", model->ranges ? model->ranges : "");
-    snprintf(board->blas_core, sizeof board->blas_core, "%s", kn_blas_core());
+    snprintf(told.sha256, sizeof told.sha256, "%s", model->sha256);
+    snprintf(told.name, sizeof told.name, "%s", model->name);
+    snprintf(told.isa, sizeof told.isa, "%s", kn_plan_isa(worker->classifier.plan));
+    snprintf(told.precision, sizeof told.precision, "%s", model->precision);
+    fcgi_precisions_list(&worker->classifier.others, model->precision, told.precisions);
+    snprintf(told.ranges, sizeof told.ranges, "%s", model->ranges ? model->ranges : "");
+    snprintf(told.blas_core, sizeof told.blas_core, "%s", kn_blas_core());
+    fcgi_scoreboard_describe(board, &told);
     name_layers(board, &model->net);
     atomic_store(&board->classes, (uint32_t)model->net.classes);
     atomic_store(&board->features, (uint32_t)model->net.features);

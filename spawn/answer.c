@@ -126,7 +126,7 @@ static const char *reason_phrase(int status)
 static void fill_head(struct fcgi_buffer *head, const struct spawn_scene *scene,
                       const struct spawn_request *request, const struct spawn_answer *answer)
 {
-    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
+    struct fcgi_board_model model;
 
     fcgi_buffer_format(head,
                        "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
@@ -134,8 +134,8 @@ static void fill_head(struct fcgi_buffer *head, const struct spawn_scene *scene,
                        answer->status, reason_phrase(answer->status),
                        answer->content_type ? answer->content_type : "application/json",
                        answer->body->n, request->request_id, scene->host);
-    if (model)
-        fcgi_buffer_format(head, "X-Model: %.12s\r\n", model->model_sha256);
+    if (spawn_pages_model(scene->pages, &model))
+        fcgi_buffer_format(head, "X-Model: %.12s\r\n", model.sha256);
     if (answer->retry_after_s)
         fcgi_buffer_format(head, "Retry-After: %d\r\n", answer->retry_after_s);
     if (answer->allow)

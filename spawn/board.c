@@ -108,7 +108,7 @@ void spawn_board_close(struct spawn *s)
 
 void spawn_board_reason(struct spawn *s, const char *reason)
 {
-    snprintf(s->board->reason, sizeof s->board->reason, "%s", reason);
+    fcgi_shared_put_text(s->board->reason, sizeof s->board->reason, reason);
     s->reason_passes = false;
 }
 

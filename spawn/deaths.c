@@ -28,8 +28,7 @@ void spawn_deaths_close(struct spawn *s)
 static struct fcgi_death *find(struct fcgi_deaths *deaths, const char *nginx_id)
 {
     for (int i = 0; i < FCGI_DEATHS_ENTRIES; i++)
-        if (deaths->entry[i].count &&
-            !strncmp(deaths->entry[i].nginx_id, nginx_id, sizeof deaths->entry[i].nginx_id))
+        if (deaths->entry[i].count && fcgi_deaths_is(&deaths->entry[i], nginx_id))
             return &deaths->entry[i];
     return NULL;
 }
@@ -41,8 +40,7 @@ static struct fcgi_death *replace_oldest(struct fcgi_deaths *deaths, const char 
 
     atomic_store(&death->count, 0);
     atomic_thread_fence(memory_order_seq_cst);
-    memset(death->nginx_id, 0, sizeof death->nginx_id);
-    memcpy(death->nginx_id, nginx_id, strnlen(nginx_id, sizeof death->nginx_id - 1));
+    fcgi_shared_put_text(death->nginx_id, sizeof death->nginx_id, nginx_id);
     return death;
 }
 

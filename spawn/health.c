@@ -30,11 +30,11 @@ static void finish(struct spawn_answer *answer)
 static void say_starting(const struct spawn_scene *scene, const struct spawn_request *request,
                          struct spawn_answer *answer)
 {
-    char sentence[384];
+    char sentence[384], reason[sizeof scene->pages->main->reason];
 
-    snprintf(sentence, sizeof sentence, "No worker is ready yet%s%.255s",
-             scene->pages->main->reason[0] ? "; the last start failed: " : ".",
-             scene->pages->main->reason);
+    fcgi_shared_get_text(reason, sizeof reason, scene->pages->main->reason);
+    snprintf(sentence, sizeof sentence, "No worker is ready yet%s%s",
+             reason[0] ? "; the last start failed: " : ".", reason);
     say(answer, request, false, "starting", fcgi_error_code(FCGI_E_STARTING), sentence);
 }
 
@@ -54,12 +54,12 @@ static void add_facts(const struct spawn_scene *scene, struct spawn_tally tally,
                       struct spawn_answer *answer)
 {
     const struct fcgi_board_main *main = scene->pages->main;
-    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
+    struct fcgi_board_model model;
     uint64_t up_ms = (fcgi_scoreboard_now_ns() - main->start_ns) / 1000000;
 
     fcgi_buffer_text(answer->body, ",\"model\":");
-    if (model)
-        fcgi_json_string(answer->body, model->model_name);
+    if (spawn_pages_model(scene->pages, &model))
+        fcgi_json_string(answer->body, model.name);
     else
         fcgi_buffer_text(answer->body, "null");
     fcgi_buffer_format(answer->body,

@@ -271,18 +271,18 @@ static const char *engine_of(const char *isa)
 }
 
 /* Of the model only what a worker has said; before that the labels are empty. */
-static void add_build(struct fcgi_buffer *body, const struct fcgi_board_worker *page)
+static void add_build(struct fcgi_buffer *body, const struct fcgi_board_model *model)
 {
     static const char name[] = "resnet_build_info";
     const struct {
         const char *label, *value;
     } labels[] = {
         {"version", fcgi_version},
-        {"isa", page ? page->isa : ""},
-        {"engine", page ? engine_of(page->isa) : ""},
-        {"precision", page ? page->precision : ""},
-        {"model", page ? page->model_name : ""},
-        {"openblas_core", page ? page->blas_core : ""},
+        {"isa", model->isa},
+        {"engine", engine_of(model->isa)},
+        {"precision", model->precision},
+        {"model", model->name},
+        {"openblas_core", model->blas_core},
     };
 
     add_family(body, name, "gauge", "Always 1; the labels say what runs.");
@@ -298,13 +298,14 @@ static void add_build(struct fcgi_buffer *body, const struct fcgi_board_worker *
 static void add_model(struct fcgi_buffer *body, const struct spawn_pages *pages)
 {
     static const char name[] = "resnet_model_bytes";
-    const struct fcgi_board_worker *page = spawn_pages_model(pages);
+    struct fcgi_board_model model;
+    const struct fcgi_board_worker *page = spawn_pages_model(pages, &model);
 
     add_family(body, name, "gauge",
                "The model file that all workers map, and what they have of it for themselves.");
     add_labelled(body, name, "kind", "mapped", page ? page->model_mapped_bytes : 0);
     add_labelled(body, name, "kind", "private", sum(pages, private_bytes_of, 0));
-    add_build(body, page);
+    add_build(body, &model);
 }
 
 static void add_self(struct fcgi_buffer *body, const struct spawn_self *self)

@@ -51,9 +51,10 @@ void spawn_oip_model_ready(const struct spawn_scene *scene, const struct spawn_r
 /* What a worker has said of the model; without one the answer is that none is ready. */
 static const struct fcgi_board_worker *find_model(const struct spawn_scene *scene,
                                                   const struct spawn_request *request,
-                                                  struct spawn_answer *answer)
+                                                  struct spawn_answer *answer,
+                                                  struct fcgi_board_model *told)
 {
-    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
+    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages, told);
 
     if (!model)
         spawn_health_ready(scene, request, answer);
@@ -65,7 +66,8 @@ static const struct fcgi_board_worker *find_model(const struct spawn_scene *scen
 void spawn_oip_model(const struct spawn_scene *scene, const struct spawn_request *request,
                      struct spawn_answer *answer)
 {
-    const struct fcgi_board_worker *model = find_model(scene, request, answer);
+    struct fcgi_board_model told;
+    const struct fcgi_board_worker *model = find_model(scene, request, answer, &told);
     struct fcgi_buffer *body = answer->body;
     const char *comma = "";
 
@@ -123,7 +125,8 @@ static void add_parameter(struct fcgi_buffer *body, const char *comma, const cha
 void spawn_oip_config(const struct spawn_scene *scene, const struct spawn_request *request,
                       struct spawn_answer *answer)
 {
-    const struct fcgi_board_worker *model = find_model(scene, request, answer);
+    struct fcgi_board_model told;
+    const struct fcgi_board_worker *model = find_model(scene, request, answer, &told);
     struct fcgi_buffer *body = answer->body;
 
     if (!model)
@@ -138,10 +141,10 @@ void spawn_oip_config(const struct spawn_scene *scene, const struct spawn_reques
                        ",\"instance_group\":[{\"name\":\"" FCGI_OIP_MODEL "\","
                        "\"kind\":\"KIND_CPU\",\"count\":%u}],\"parameters\":{",
                        scene->pages->main->workers);
-    add_parameter(body, "", "model", model->model_name);
-    add_parameter(body, ",", "sha256", model->model_sha256);
-    add_parameter(body, ",", "precision", model->precision);
-    add_parameter(body, ",", "isa", model->isa);
+    add_parameter(body, "", "model", told.name);
+    add_parameter(body, ",", "sha256", told.sha256);
+    add_parameter(body, ",", "precision", told.precision);
+    add_parameter(body, ",", "isa", told.isa);
     fcgi_buffer_text(body, "}}\n");
 }
 
@@ -248,16 +251,16 @@ void spawn_oip_repository(const struct spawn_scene *scene, const struct spawn_re
     const struct fcgi_board_main *main = scene->pages->main;
     bool draining = main->state == FCGI_SERVICE_DRAINING;
     bool ready = !draining && spawn_pages_tally(scene->pages).ready;
+    char reason[sizeof main->reason];
 
     (void)request;
     answer->status = 200;
+    fcgi_shared_get_text(reason, sizeof reason, main->reason);
     fcgi_buffer_format(answer->body,
                        "[{" MODEL_MEMBERS ",\"version\":\"" FCGI_OIP_VERSION "\",\"state\":\"%s\","
                        "\"reason\":",
                        ready ? "READY" : "UNAVAILABLE");
-    fcgi_json_string(answer->body, ready      ? ""
-                                   : draining ? "the service is stopping"
-                                              : main->reason);
+    fcgi_json_string(answer->body, ready ? "" : draining ? "the service is stopping" : reason);
     fcgi_buffer_text(answer->body, "}]\n");
 }
 

@@ -94,16 +94,19 @@ uint64_t spawn_pages_violations(const struct spawn_pages *pages)
     return all;
 }
 
-const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages)
+const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages,
+                                                  struct fcgi_board_model *model)
 {
     const struct fcgi_board_worker *found = NULL;
+    struct fcgi_board_model one;
 
+    *model = (struct fcgi_board_model){0};
     for (int i = 0; i < pages->n; i++) {
         const struct fcgi_board_worker *page = pages->slots[i];
-        if (!page->model_sha256[0] || page->state == FCGI_WORKER_STARTING)
+        if ((found && page->generation <= found->generation) || !fcgi_scoreboard_model(page, &one))
             continue;
-        if (!found || page->generation > found->generation)
-            found = page;
+        found = page;
+        *model = one;
     }
     return found;
 }

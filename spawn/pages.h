@@ -32,8 +32,10 @@ struct spawn_tally spawn_pages_tally(const struct spawn_pages *pages);
 enum fcgi_sandbox_state spawn_pages_sandbox(const struct spawn_pages *pages);
 uint64_t spawn_pages_violations(const struct spawn_pages *pages);
 
-/* A page that knows the model: of a worker that is ready if there is one. NULL before that. */
-const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages);
+/* What the newest generation that is ready has loaded, and a page of it. NULL before that, and
+ * `model` is then all zeros. */
+const struct fcgi_board_worker *spawn_pages_model(const struct spawn_pages *pages,
+                                                  struct fcgi_board_model *model);
 
 /* How long a worker takes for an answer, smoothed; 0: nobody knows yet. */
 double spawn_pages_service_us(const struct spawn_pages *pages);

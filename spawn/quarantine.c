@@ -7,7 +7,7 @@
 #include "fcgi/log.h"
 #include "spawn/spawn.h"
 
-static void write_hex(char hex[2 * FCGI_QUARANTINE_HASH + 1], const uint8_t *bytes)
+static void write_hex(char hex[2 * FCGI_QUARANTINE_HASH + 1], const _Atomic uint8_t *bytes)
 {
     for (int i = 0; i < FCGI_QUARANTINE_HASH; i++)
         snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
@@ -25,14 +25,16 @@ static struct fcgi_suspect *find(struct fcgi_quarantine *quarantine, const uint8
 
     for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++) {
         struct fcgi_suspect *suspect = &quarantine->suspect[i];
-        if (suspect->requests && !memcmp(suspect->sha256, sha256, sizeof suspect->sha256))
+        uint8_t found[FCGI_QUARANTINE_HASH];
+        fcgi_shared_get(found, suspect->sha256, sizeof found);
+        if (suspect->requests && !memcmp(found, sha256, sizeof found))
             return suspect;
         if (suspect->last_ns < oldest->last_ns)
             oldest = suspect;
     }
     atomic_store(&oldest->requests, 0);
     atomic_thread_fence(memory_order_seq_cst);
-    memcpy(oldest->sha256, sha256, sizeof oldest->sha256);
+    fcgi_shared_put(oldest->sha256, sha256, sizeof oldest->sha256);
     return oldest;
 }
 
@@ -41,7 +43,7 @@ static bool was_answered(const struct spawn *s, const struct fcgi_suspect *suspe
 {
     uint64_t first_bytes;
 
-    memcpy(&first_bytes, suspect->sha256, sizeof first_bytes);
+    fcgi_shared_get(&first_bytes, suspect->sha256, sizeof first_bytes);
     for (int slot = 0; slot < s->n_slots; slot++)
         for (int i = 0; i < FCGI_BOARD_ANSWERED; i++) {
             const struct fcgi_board_answered *answered = &s->workers[slot].page->answered[i];
@@ -80,7 +82,7 @@ void spawn_quarantine_record(struct spawn *s, int slot)
     if (!quarantine->ttl_ns || page->state != FCGI_WORKER_BUSY || !page->body_known ||
         !fcgi_scoreboard_request(page, &request))
         return;
-    memcpy(sha256, page->body_sha256, sizeof sha256);
+    fcgi_shared_get(sha256, page->body_sha256, sizeof sha256);
     atomic_store(&page->body_known, 0); /* one death is told of twice, when it begins and ends */
     if (fcgi_deaths_count(s->deaths, request.nginx_id) == 1)
         count(s, find(quarantine, sha256), &request, (uint64_t)spawn_now_ns());

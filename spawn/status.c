@@ -104,6 +104,7 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
 {
     static const char *const states[] = {"starting", "serving", "draining"};
     const struct fcgi_board_main *main = pages->main;
+    char reason[sizeof main->reason];
 
     fcgi_buffer_format(body,
                        "\"pid\":%d,\"state\":\"%s\",\"reload\":{\"active\":%s,\"ok\":%llu,"
@@ -111,7 +112,8 @@ static void add_service(struct fcgi_buffer *body, const struct spawn_pages *page
                        main->pid, states[main->state % 3], main->reloading ? "true" : "false",
                        (unsigned long long)main->reloads_ok,
                        (unsigned long long)main->reloads_failed);
-    add_text(body, main->reason);
+    fcgi_shared_get_text(reason, sizeof reason, main->reason);
+    add_text(body, reason);
     fcgi_buffer_format(body, ",\"uptime_ms\":%llu,\"service_ms\":%.3f,\"cpu_throttled_ms\":%llu",
                        (unsigned long long)(fcgi_scoreboard_now_ns() - main->start_ns) / 1000000,
                        spawn_pages_service_us(pages) / 1e3,
@@ -134,12 +136,13 @@ static void add_quarantine(struct fcgi_buffer *body, const struct fcgi_quarantin
                        (unsigned long long)quarantine->ttl_ns / 1000000);
     for (int i = 0; i < FCGI_QUARANTINE_SUSPECTS; i++) {
         const struct fcgi_suspect *suspect = &quarantine->suspect[i];
-        uint32_t requests = suspect->requests;
-        if (!fcgi_quarantine_counts(quarantine, suspect, now_ns))
+        uint8_t sha256[FCGI_QUARANTINE_HASH];
+        unsigned requests = fcgi_quarantine_read(quarantine, suspect, now_ns, sha256);
+        if (!requests)
             continue;
         fcgi_buffer_format(body, "%s{\"sha256\":\"", comma);
         for (int j = 0; j < FCGI_QUARANTINE_HASH; j++)
-            fcgi_buffer_format(body, "%02x", suspect->sha256[j]);
+            fcgi_buffer_format(body, "%02x", sha256[j]);
         fcgi_buffer_format(body, "\",\"requests\":%u,\"refused\":%s,\"age_ms\":%llu}", requests,
                            requests >= FCGI_QUARANTINE_LIMIT ? "true" : "false",
                            (unsigned long long)(now_ns - suspect->last_ns) / 1000000);
@@ -149,17 +152,17 @@ static void add_quarantine(struct fcgi_buffer *body, const struct fcgi_quarantin
 }
 
 /* "fp32, int8" -> "precision":"fp32","precisions":["fp32","int8"],"int8_ranges":"batch-norm" */
-static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_worker *model)
+static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_model *model)
 {
-    const char *at = model ? model->precisions : "", *comma = "";
+    const char *at = model->precisions, *comma = "";
 
     fcgi_buffer_text(body, "\"precision\":");
-    add_text(body, model ? model->precision : "");
+    add_text(body, model->precision);
     fcgi_buffer_text(body, ",\"precisions\":[");
     for (size_t n; (n = strcspn(at, ", ")) > 0; at += n, at += strspn(at, ", "), comma = ",")
         fcgi_buffer_format(body, "%s\"%.*s\"", comma, (int)n, at);
     fcgi_buffer_text(body, "],\"int8_ranges\":");
-    if (model && model->ranges[0] != '\0')
+    if (model->ranges[0] != '\0')
         add_text(body, model->ranges);
     else
         fcgi_buffer_text(body, "null");
@@ -204,14 +207,15 @@ void spawn_status(const struct spawn_scene *scene, const struct spawn_request *r
                   struct spawn_answer *answer)
 {
     const struct spawn_pages *pages = scene->pages;
-    const struct fcgi_board_worker *model = spawn_pages_model(pages);
     struct fcgi_buffer *body = answer->body;
+    struct fcgi_board_model model;
 
+    spawn_pages_model(pages, &model);
     answer->status = 200;
     fcgi_buffer_format(body, "{\"generation\":%u,\"model_sha256\":", pages->main->generation);
-    add_text(body, model ? model->model_sha256 : "");
+    add_text(body, model.sha256);
     fcgi_buffer_text(body, ",");
-    add_precisions(body, model);
+    add_precisions(body, &model);
     if (request->internal) {
         add_service(body, pages);
         add_quarantine(body, &pages->deaths->quarantine);

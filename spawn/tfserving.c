@@ -39,7 +39,8 @@ static void add_tensor(struct fcgi_buffer *body, const char *name, const char *t
 void spawn_tfserving_metadata(const struct spawn_scene *scene, const struct spawn_request *request,
                               struct spawn_answer *answer)
 {
-    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages);
+    struct fcgi_board_model told;
+    const struct fcgi_board_worker *model = spawn_pages_model(scene->pages, &told);
     struct fcgi_buffer *body = answer->body;
 
     if (!model) {

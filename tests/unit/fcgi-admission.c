@@ -127,7 +127,7 @@ static void two_workers_died_of_it(void **state)
     static const char id[] = "feedfacefeedfacefeedfacefeedface";
 
     (void)state;
-    memcpy(death->nginx_id, id, sizeof id);
+    fcgi_shared_put(death->nginx_id, id, sizeof id);
     memcpy(worker->job.request.nginx_id, id, sizeof id);
     death->count = 1;
     assert_int_equal(fcgi_admission_check(worker), 0);

@@ -26,7 +26,7 @@ static void lookup(void **state)
     assert_int_equal(fcgi_deaths_count(reader, id), 0);
     assert_int_equal(fcgi_deaths_count(reader, ""), 0); /* what empty entries look like */
     struct fcgi_death *last = &writer->entry[FCGI_DEATHS_ENTRIES - 1];
-    memcpy(last->nginx_id, id, sizeof id);
+    fcgi_shared_put(last->nginx_id, id, sizeof id);
     assert_int_equal(fcgi_deaths_count(reader, id), 0); /* being written */
     last->count = 2;
     assert_int_equal(fcgi_deaths_count(reader, id), 2);

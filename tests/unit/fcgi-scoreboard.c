@@ -53,7 +53,7 @@ static void layers_have_names(void **state)
     (void)state;
     fcgi_scoreboard_layer(page, 0, name);
     assert_string_equal(name, ""); /* nobody has said */
-    strcpy(page->layers, "conv1 maxpool fc ");
+    fcgi_scoreboard_name_layers(page, "conv1 maxpool fc ");
     fcgi_scoreboard_layer(page, 0, name);
     assert_string_equal(name, "conv1");
     fcgi_scoreboard_layer(page, 2, name);
@@ -62,7 +62,8 @@ static void layers_have_names(void **state)
     assert_string_equal(name, "");
     fcgi_scoreboard_layer(page, -1, name);
     assert_string_equal(name, "");
-    memset(page->layers, 'x', sizeof page->layers); /* as of a writer gone wrong */
+    for (size_t i = 0; i < sizeof page->layers; i++) /* as of a writer gone wrong */
+        page->layers[i] = 'x';
     fcgi_scoreboard_layer(page, 0, name);
     assert_string_equal(name, "");
     fcgi_scoreboard_unmap(page);
@@ -164,6 +165,38 @@ static void a_reader_sees_one_request(void **state)
     close(fd);
 }
 
+/* A worker that was taken over can fill its page as it likes: strings end all the same. */
+static void a_writer_that_ends_nothing(void **state)
+{
+    struct fcgi_board_request request;
+    struct fcgi_board_model model;
+    char name[FCGI_BOARD_LAYER_BYTES];
+    int fd;
+    struct fcgi_board_worker *page = new_page(&fd);
+
+    (void)state;
+    memset(page, 'x', FCGI_BOARD_BYTES);
+    page->sequence = 2;
+    assert_int_equal(fcgi_scoreboard_request(page, &request), 1);
+    assert_int_equal(strlen(request.request_id), sizeof request.request_id - 1);
+    assert_int_equal(strlen(request.nginx_id), sizeof request.nginx_id - 1);
+    assert_int_equal(strlen(request.method), sizeof request.method - 1);
+    assert_int_equal(strlen(request.path), sizeof request.path - 1);
+    assert_int_equal(fcgi_scoreboard_model(page, &model), 1);
+    assert_int_equal(strlen(model.sha256), sizeof model.sha256 - 1);
+    assert_int_equal(strlen(model.name), sizeof model.name - 1);
+    assert_int_equal(strlen(model.isa), sizeof model.isa - 1);
+    assert_int_equal(strlen(model.precision), sizeof model.precision - 1);
+    assert_int_equal(strlen(model.blas_core), sizeof model.blas_core - 1);
+    assert_int_equal(strlen(model.precisions), sizeof model.precisions - 1);
+    assert_int_equal(strlen(model.ranges), sizeof model.ranges - 1);
+    page->layers[sizeof page->layers - 1] = ' ';
+    fcgi_scoreboard_layer(page, 0, name);
+    assert_int_equal(strlen(name), sizeof name - 1);
+    fcgi_scoreboard_unmap(page);
+    close(fd);
+}
+
 /* A worker that was killed while writing leaves the page usable by its successor. */
 static void a_writer_died(void **state)
 {
@@ -221,6 +254,7 @@ int main(void)
         cmocka_unit_test(a_request_and_its_end),
         cmocka_unit_test(answers_are_counted),
         cmocka_unit_test(a_reader_sees_one_request),
+        cmocka_unit_test(a_writer_that_ends_nothing),
         cmocka_unit_test(a_writer_died),
         cmocka_unit_test(names),
         cmocka_unit_test(service_time_is_smoothed),

@@ -289,6 +289,12 @@ static void buckets_are_cumulative(void **state)
 
 static void workers_and_model(void **state)
 {
+    static const struct fcgi_board_model model = {.sha256 = "abc",
+                                                  .name = "Res\"Net\\\n\xff\xc3\xa9",
+                                                  .isa = "avx512",
+                                                  .precision = "fp32",
+                                                  .blas_core = "Cooperlake"};
+
     (void)state;
     scrape(&metrics); /* before any worker has said what it runs */
     assert_true(get(&metrics, "resnet_model_bytes", "kind=mapped") == 0);
@@ -298,11 +304,7 @@ static void workers_and_model(void **state)
     for (int i = 0; i < 2; i++) {
         workers[i].model_mapped_bytes = 1000;
         workers[i].model_private_bytes = 30;
-        strcpy(workers[i].model_sha256, "abc");
-        strcpy(workers[i].model_name, "Res\"Net\\\n\xff\xc3\xa9");
-        strcpy(workers[i].isa, "avx512");
-        strcpy(workers[i].precision, "fp32");
-        strcpy(workers[i].blas_core, "Cooperlake");
+        fcgi_scoreboard_describe(&workers[i], &model);
     }
     scrape(&metrics);
     assert_true(get(&metrics, "resnet_workers", "state=starting") == 1);
@@ -401,11 +403,11 @@ static void status_of_workers(void **state)
     fcgi_scoreboard_begin(&workers[1], fcgi_scoreboard_now_ns());
     fcgi_scoreboard_name(&workers[1], "some-\"id\"", "0123", "POST", "/predict");
     fcgi_scoreboard_stage(&workers[1], FCGI_STAGE_INFER);
-    strcpy(workers[1].layers, "conv1 maxpool ");
+    fcgi_scoreboard_name_layers(&workers[1], "conv1 maxpool ");
     fcgi_scoreboard_tick(&workers[1], 1);
     main_page.verdicts[FCGI_VERDICT_STARVED] = 3;
     main_page.throttled_us = 2500000;
-    strcpy(main_page.reason, "the model is corrupt");
+    fcgi_shared_put_text(main_page.reason, sizeof main_page.reason, "the model is corrupt");
     status(true);
     const char *text = scene.body.bytes;
     assert_non_null(strstr(text, "\"request_id\":\"some-\\\"id\\\"\",\"stage\":\"infer\","

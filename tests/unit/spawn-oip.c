@@ -53,9 +53,9 @@ static void become_ready(struct fcgi_board_worker *page)
     page->features = 32;
     page->crop_px = 96;
     page->max_images = 3;
-    strcpy(page->model_sha256, "0123456789abcdef");
-    strcpy(page->model_name, "a \"name\"");
-    strcpy(page->precision, "fp32");
+    fcgi_scoreboard_describe(page, &(struct fcgi_board_model){.sha256 = "0123456789abcdef",
+                                                              .name = "a \"name\"",
+                                                              .precision = "fp32"});
 }
 
 /* Asks control and returns the status; the body is parsed into json. */
