@@ -126,9 +126,10 @@ static const char *find_trace(char **envp)
 
 /* nginx's clock is ours, if both run on one kernel: a difference that no queue explains is a step
  * of the clock, and tells nothing about age. */
-static void find_age(struct fcgi_request *request, char **envp, int64_t wall_ms)
+static void find_age(struct fcgi_request *request, char **envp,
+                     const struct fcgi_request_context *context)
 {
-    enum { STEP_MS = 15 * 60 * 1000 };
+    int64_t now_ms = (int64_t)(context->accepted_ns / 1000000);
     const char *text = param(envp, "MSEC");
     int64_t passed_on_ms;
 
@@ -136,8 +137,8 @@ static void find_age(struct fcgi_request *request, char **envp, int64_t wall_ms)
     request->clock_stepped = 0;
     if (fcgi_request_msec(text, strlen(text), &passed_on_ms))
         return;
-    int64_t age_ms = wall_ms - passed_on_ms;
-    request->clock_stepped = age_ms > STEP_MS || age_ms < -STEP_MS;
+    int64_t age_ms = context->wall_ms - passed_on_ms;
+    request->clock_stepped = !fcgi_wall_believes(&context->wall, age_ms, now_ms);
     if (age_ms > 0 && !request->clock_stepped)
         request->age_ms = age_ms;
 }
@@ -171,7 +172,7 @@ int fcgi_request_parse(struct fcgi_request *request, char **envp,
     request->content_length = -1;
     find_path(request, envp);
     find_ids(request, envp, context->own_id);
-    find_age(request, envp, context->wall_ms);
+    find_age(request, envp, context);
     if (find_budget(request, envp, context, err))
         return err->code;
     if (*length && fcgi_request_number(length, strlen(length), INT64_MAX, &request->content_length))

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "fcgi/errors.h"
+#include "fcgi/wall.h"
 
 enum { FCGI_REQUEST_MAX_ID = 128 };
 
@@ -19,17 +20,18 @@ struct fcgi_request {
     const char *traceparent; /* W3C Trace Context; "" unless well-formed */
     char nginx_id[33];       /* empty without nginx */
     int64_t age_ms;          /* since nginx passed it on; 0 when that is not known */
-    int clock_stepped;       /* 1: nginx's time is over 15 minutes away from ours */
+    int clock_stepped;       /* 1: nginx's time tells nothing: wall.h */
     int64_t budget_ms;       /* the client's, if smaller than the server's */
     uint64_t deadline_ns;    /* CLOCK_MONOTONIC */
 };
 
 /* What is known besides the parameters. */
 struct fcgi_request_context {
-    int64_t wall_ms;      /* now, since 1970 */
-    uint64_t accepted_ns; /* the same moment, CLOCK_MONOTONIC */
-    int64_t timeout_ms;   /* RESNET_REQUEST_TIMEOUT */
-    const char *own_id;   /* for requests that bring none */
+    int64_t wall_ms;       /* now, since 1970 */
+    uint64_t accepted_ns;  /* the same moment, CLOCK_MONOTONIC */
+    struct fcgi_wall wall; /* what is known of the first beside the second */
+    int64_t timeout_ms;    /* RESNET_REQUEST_TIMEOUT */
+    const char *own_id;    /* for requests that bring none */
 };
 
 /* envp: "NAME=value" strings, ended by NULL. Every member of request is set even when this fails:

@@ -218,6 +218,17 @@ static void warm_up_qsort(void)
     qsort(large, sizeof large / sizeof large[0], sizeof large[0], by_value);
 }
 
+/* Milliseconds since 1970. */
+static int64_t look_at_clocks(struct fcgi_worker *worker)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    fcgi_wall_look(&worker->wall, wall_ms, (int64_t)(fcgi_scoreboard_now_ns() / 1000000));
+    return wall_ms;
+}
+
 /* Before a request is taken: it stays in the queue, for a worker whose weights are what they were.
  */
 static void check_model(void *ctx)
@@ -234,6 +245,7 @@ static void warm_up(struct fcgi_worker *worker)
     fcgi_crash_watch(worker->board, &worker->classifier.model.net, worker->deaths);
     fcgi_crash_model(&worker->classifier.model, &worker->intact);
     warm_up_qsort();
+    look_at_clocks(worker);
     if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
         worker->id_seed = fcgi_scoreboard_now_ns();
     fcgi_memory_open(&worker->memory);
@@ -332,16 +344,16 @@ static void tell_busy(const struct fcgi_worker *worker)
 static void parse(struct fcgi_worker *worker)
 {
     struct fcgi_job *job = &worker->job;
-    struct timespec now;
     char own_id[40];
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t wall_ms = look_at_clocks(worker);
     int64_t since_ms = (int64_t)(fcgi_scoreboard_now_ns() - job->accepted_ns) / 1000000;
     snprintf(own_id, sizeof own_id, "%016llx%016llx", (unsigned long long)worker->id_seed,
              (unsigned long long)worker->served);
     struct fcgi_request_context context = {
-        .wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - since_ms,
+        .wall_ms = wall_ms - since_ms,
         .accepted_ns = job->accepted_ns,
+        .wall = worker->wall,
         .timeout_ms = worker->config->request_timeout_ms,
         .own_id = own_id,
     };
@@ -358,9 +370,11 @@ static void parse(struct fcgi_worker *worker)
     job->stage_ns[FCGI_STAGE_QUEUE] = job->request.age_ms * 1000000;
     if (job->request.clock_stepped && !worker->step_was_logged) {
         worker->step_was_logged = 1;
-        fcgi_log(FCGI_LOG_WARN, "clock_stepped", "request_id=%s nginx_id=%s reason=%s",
-                 job->request.id, job->request.nginx_id,
-                 "the web server's clock is over 15 minutes away; ages count as 0");
+        fcgi_log(
+            FCGI_LOG_WARN, "clock_stepped", "request_id=%s nginx_id=%s reason=%s", job->request.id,
+            job->request.nginx_id,
+            "the clock was set, or the web server's is over 15 minutes away: what was passed on "
+            "before counts as new");
     }
 }
 

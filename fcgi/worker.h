@@ -66,7 +66,8 @@ struct fcgi_worker {
     int64_t served;        /* requests */
     int64_t served_large;  /* of them, while the process was larger than RESNET_MAX_RSS */
     uint64_t estimated_ns; /* when the service time was last renewed, or not believed */
-    int step_was_logged;   /* the clock's step, once */
+    struct fcgi_wall wall;
+    int step_was_logged; /* the clock's step, once */
 };
 
 /* Everything that a request will need: model mapped and self-tested, memory allocated, descriptors

@@ -34,6 +34,11 @@ draw-demo_src    := tests/fixtures/draw_demo.c
 draw-demo_libs   :=
 draw-demo_ldlibs := -ljpeg -lm
 
+# Preloaded into other programs, so never sanitized; see tests/lib/clock.py.
+$(O)/tests/clock-step.so: tests/lib/clock_step.c $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(STRICT) $(WARN) $(CFLAGS) -fPIC -shared -o $@ $<
+
 include tests/fuzz/rules.mk
 
 # Preloaded, it lets allocations fail: lib/scarce.py.
@@ -43,7 +48,7 @@ $(scarce): tests/fixtures/scarce.c tests/fixtures/scarce.h $(O)/flags
 	$(call say,LD,$@)$(CC) $(STRICT) $(WARN) -fPIC -shared -I. $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 .PHONY: tests
-tests: $(test_programs:%=$(O)/tests/%) $(scarce)
+tests: $(test_programs:%=$(O)/tests/%) $(O)/tests/clock-step.so $(scarce)
 
 # What compilers and checkers say: tests/lint has the exceptions, with their reasons.
 .PHONY: lint
