@@ -14,7 +14,10 @@ struct fcgi_wall {
     int64_t before_ms, noticed_ms; /* monotonic: the last look before that, and the first after */
 };
 
-/* A look at both clocks, before each request. */
+/* A look at both clocks, before each request. Returns milliseconds since 1970. */
+int64_t fcgi_wall_now_ms(struct fcgi_wall *wall);
+
+/* The same, of clocks that say so. */
 void fcgi_wall_look(struct fcgi_wall *wall, int64_t wall_ms, int64_t now_ms);
 
 /* 1: an age of so many milliseconds, told by the wall clock, may be one. now_ms: monotonic. */

@@ -218,17 +218,6 @@ static void warm_up_qsort(void)
     qsort(large, sizeof large / sizeof large[0], sizeof large[0], by_value);
 }
 
-/* Milliseconds since 1970. */
-static int64_t look_at_clocks(struct fcgi_worker *worker)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    fcgi_wall_look(&worker->wall, wall_ms, (int64_t)(fcgi_scoreboard_now_ns() / 1000000));
-    return wall_ms;
-}
-
 /* Before a request is taken: it stays in the queue, for a worker whose weights are what they were.
  */
 static void check_model(void *ctx)
@@ -245,7 +234,7 @@ static void warm_up(struct fcgi_worker *worker)
     fcgi_crash_watch(worker->board, &worker->classifier.model.net, worker->deaths);
     fcgi_crash_model(&worker->classifier.model, &worker->intact);
     warm_up_qsort();
-    look_at_clocks(worker);
+    fcgi_wall_now_ms(&worker->wall);
     if (getrandom(&worker->id_seed, sizeof worker->id_seed, 0) < 0)
         worker->id_seed = fcgi_scoreboard_now_ns();
     fcgi_memory_open(&worker->memory);
@@ -346,7 +335,7 @@ static void parse(struct fcgi_worker *worker)
     struct fcgi_job *job = &worker->job;
     char own_id[40];
 
-    int64_t wall_ms = look_at_clocks(worker);
+    int64_t wall_ms = fcgi_wall_now_ms(&worker->wall);
     int64_t since_ms = (int64_t)(fcgi_scoreboard_now_ns() - job->accepted_ns) / 1000000;
     snprintf(own_id, sizeof own_id, "%016llx%016llx", (unsigned long long)worker->id_seed,
              (unsigned long long)worker->served);
