@@ -149,14 +149,14 @@ def mutated():
 
 # ---- this test can fail ----------------------------------------------------------------------------
 
-Came = collections.namedtuple("Came", "draft raw ended")
+Came = collections.namedtuple("Came", "draft raw ended has_left")
 
 
-def is_wrong(raw, owed=True, ended="closed"):
+def is_wrong(raw, owed=True, has_left=False):
     draft = mutate.mutate_valid.Draft("predict", b"POST", b"/predict", b"x", None, [(b"X-Request-ID", b"mutated-1-1")])
     draft.sent, draft.owed = draft.bytes(), owed
     try:
-        mutants.judge(Came(draft, raw, ended), DOCUMENTED)
+        mutants.judge(Came(draft, raw, "closed", has_left), DOCUMENTED)
     except mutants.Wrong:
         return True
     return False
@@ -184,6 +184,7 @@ def notices_answers():
         tap.ok(is_wrong(raw), f"it notices: {name}")
     tap.ok(not is_wrong(error(400, "bad_json")), "it takes what is right")
     tap.ok(not is_wrong(b"", owed=False), "and a close where no answer is owed")
+    tap.ok(not is_wrong(error(400, "bad_json", length=400), has_left=True), "and what broke off as its client left")
 
 
 def notices_ends():

@@ -38,10 +38,11 @@ class Wrong(Exception):
 
 class Exchange:
     """One request, sent as it says, and all that came back. ended: "closed" by the server, "reset",
-    or "gone": we were the ones who left."""
+    or "gone": we were the ones who left. has_left: we said that nothing more would come, and for nginx
+    that is to hang up: what it was answering may break off."""
 
     def __init__(self, port, draft):
-        self.draft, self.raw, self.ended = draft, b"", "gone"
+        self.draft, self.raw, self.ended, self.has_left = draft, b"", "gone", False
         where = ("127.0.0.1", port + draft.internal)
         with socket.create_connection(where, ANSWER_S) as self.connection:
             try:
@@ -70,6 +71,7 @@ class Exchange:
             return
         if self.draft.ending == "wait" and not self._until_whole():
             return
+        self.has_left = True
         try:
             self.connection.shutdown(socket.SHUT_WR)
         except OSError:
@@ -172,6 +174,9 @@ def judge(exchange, known):
                 found = split(raw, b"HEAD " in draft.behind)
                 if not found and not raw.startswith(b"HTTP/1."):
                     break  # HTTP/0.9's
+            if not found and exchange.has_left:
+                outcomes.append("broken off, as we left")
+                break
             if not found:
                 raise Wrong(f"an answer in part, {len(raw)} bytes: {raw[:400]!r}")
             *answer, raw = found
