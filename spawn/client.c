@@ -65,10 +65,15 @@ static int send_request(int fd, const char *path)
     add_record(&out, SPAWN_RECORD_PARAMS, NULL, 0);
     add_record(&out, SPAWN_RECORD_STDIN, NULL, 0);
     /* far smaller than a fresh socket's buffer: written whole or not at all */
-    int failed =
-        params.failed || out.failed || send(fd, out.bytes, out.n, MSG_NOSIGNAL) != (ssize_t)out.n;
+    int failed = params.failed || out.failed;
+    if (failed)
+        errno = ENOMEM;
+    else
+        failed = send(fd, out.bytes, out.n, MSG_NOSIGNAL) != (ssize_t)out.n;
+    int error = errno;
     fcgi_buffer_free(&params);
     fcgi_buffer_free(&out);
+    errno = error;
     return failed ? -1 : 0;
 }
 
@@ -91,7 +96,7 @@ static int receive_all(int fd, int64_t due_ns, struct fcgi_buffer *wire)
         if (n < 0)
             poll(&poll_fd, 1, (int)(left_ns / 1000000) + 1);
     }
-    return errno = EMSGSIZE, -1;
+    return errno = wire->failed ? ENOMEM : EMSGSIZE, -1;
 }
 
 /* STDOUT of all records, up to END_REQUEST. */

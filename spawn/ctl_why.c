@@ -167,6 +167,7 @@ int spawn_ctl_why(const struct fcgi_config *config, int argc, char **argv)
         spawn_printable_print(why.id, 128, stderr);
         fprintf(stderr, " among %zu lines; --from LOG... says where to look\n", why.n_looked_at);
     }
+    failed |= why.failed;
     spawn_why_free(&why);
     return n && !failed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

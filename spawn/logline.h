@@ -21,8 +21,8 @@ struct spawn_logline {
     char bytes[];
 };
 
-/* text: without its newline; it may hold anything. NULL when it is no line of those kinds, or when
- * there is no memory; else to be freed. A value that was cut off ends there. */
+/* text: without its newline; it may hold anything. NULL when it is no line of those kinds, or, with
+ * errno ENOMEM, when there is no memory; else to be freed. A value that was cut off ends there. */
 struct spawn_logline *spawn_logline_parse(const char *text, size_t n);
 
 /* "" when the line has no such field. */

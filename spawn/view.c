@@ -134,11 +134,15 @@ int spawn_view_try(struct spawn_view *view, const struct fcgi_config *config)
 {
     struct fcgi_buffer body = {0};
     int status = spawn_view_ask(config, "/status", &body);
-    int failed = status != 200 || spawn_view_parse(view, body.bytes, body.n);
+    int failed = status < 0, error = errno;
 
-    if (status >= 0 && failed)
-        errno = EPROTO;
+    if (!failed) {
+        errno = 0;
+        failed = status != 200 || spawn_view_parse(view, body.bytes, body.n);
+        error = errno == ENOMEM ? ENOMEM : EPROTO;
+    }
     fcgi_buffer_free(&body);
+    errno = error;
     return failed ? -1 : 0;
 }
 

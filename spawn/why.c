@@ -1,6 +1,7 @@
 /* why.c: keeps the lines about one request, and puts them in order. */
 #include "spawn/why.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,9 +63,12 @@ void spawn_why_look(struct spawn_why *why, const char *text, size_t n)
     why->n_looked_at++;
     if (!names_id && !memmem(text, n, spawn, sizeof spawn - 1))
         return;
+    errno = 0;
     struct spawn_logline *line = spawn_logline_parse(text, n);
-    if (!line)
+    if (!line) {
+        why->failed |= errno == ENOMEM;
         return;
+    }
     if (names_id && why->found.n < MOST_FOUND && is_wanted(line, why->id)) {
         if (!add(&why->found, line))
             return;

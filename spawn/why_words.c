@@ -73,7 +73,9 @@ void spawn_why_words_syscall(struct fcgi_buffer *text, const struct spawn_loglin
 
 void spawn_why_words_print(struct fcgi_buffer *text, FILE *out)
 {
-    if (!text->failed)
+    if (text->failed)
+        fputs("(no memory to tell this)", out);
+    else
         spawn_printable_write(text->bytes, text->n, out);
     fputc('\n', out);
     fcgi_buffer_reset(text);

@@ -32,6 +32,15 @@ static int bad(const struct archive *a, const char *entry, const char *what)
     return wt_fail(a->pth->err, WT_EFORMAT, "%s: %s: %s", a->pth->source->path, entry, what);
 }
 
+/* The same of what libzip found. */
+static int bad_zip(const struct archive *a, const char *entry, zip_error_t *error)
+{
+    if (zip_error_code_zip(error) == ZIP_ER_MEMORY)
+        return wt_fail(a->pth->err, WT_ENOMEM, "%s: %s: no memory to read it", a->pth->source->path,
+                       entry);
+    return bad(a, entry, zip_error_strerror(error));
+}
+
 static int open_archive(struct archive *a, const struct wt_file *file)
 {
     zip_error_t error;
@@ -43,7 +52,7 @@ static int open_archive(struct archive *a, const struct wt_file *file)
     if (source)
         a->zip = zip_open_from_source(source, ZIP_RDONLY, &error);
     if (!a->zip) {
-        code = bad(a, "zip", zip_error_strerror(&error));
+        code = bad_zip(a, "zip", &error);
         zip_source_free(source);
     } else if (zip_get_num_entries(a->zip, 0) > MAX_ENTRIES) {
         code = bad(a, "zip", "more entries than this program reads");
@@ -90,7 +99,7 @@ static int find_entry(struct archive *a, const char *name, zip_int64_t *index, u
         return WT_OK;
     if (zip_stat_index(a->zip, (zip_uint64_t)*index, 0, &stat) != 0 ||
         !(stat.valid & ZIP_STAT_SIZE))
-        return bad(a, name, zip_strerror(a->zip));
+        return bad_zip(a, name, zip_get_error(a->zip));
     *n_bytes = stat.size;
     return WT_OK;
 }
@@ -106,7 +115,7 @@ static int read_entry(struct archive *a, const char *name, zip_int64_t index, ui
     uint8_t extra;
 
     if (!file)
-        return bad(a, name, zip_strerror(a->zip));
+        return bad_zip(a, name, zip_get_error(a->zip));
     while (at < n_bytes && got > 0) {
         got = zip_fread(file, out + at, n_bytes - at);
         at += got > 0 ? (uint64_t)got : 0;
@@ -114,7 +123,7 @@ static int read_entry(struct archive *a, const char *name, zip_int64_t index, ui
     if (got >= 0 && at == n_bytes)
         got = zip_fread(file, &extra, 1);
     if (got < 0)
-        code = bad(a, name, zip_error_strerror(zip_file_get_error(file)));
+        code = bad_zip(a, name, zip_file_get_error(file));
     else if (at != n_bytes || got > 0)
         code = bad(a, name, "its size is not what the archive's directory says");
     zip_fclose(file);

@@ -32,6 +32,8 @@ void t_engine_target(struct t_target *target, const char *url)
     curl_free(scheme);
     curl_free(path);
     curl_url_cleanup(parts);
+    if (parts == NULL || rc == CURLUE_OUT_OF_MEMORY)
+        t_options_quit(T_EXIT_TRY_LATER, "no memory for \"%s\"", url);
     if (rc != CURLUE_OK)
         t_options_quit(T_EXIT_USAGE,
                        "\"%s\": expected a URL like http://127.0.0.1:8080/predict (%s)", url,
