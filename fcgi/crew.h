@@ -4,7 +4,8 @@
  * has one writer, its worker, and after that one's end the supervisor; nobody adds to what others
  * wrote, so a worker that is killed at any instruction leaves at most its own byte wrong, until it
  * is reaped. What is read decides about speed alone: results do not depend on the number of
- * threads.
+ * threads. A worker that was taken over may write anything anywhere in it, so nothing here is
+ * checked and then believed; that all are of one version is what the scoreboard's pages are for.
  */
 #ifndef FCGI_CREW_H
 #define FCGI_CREW_H
@@ -14,19 +15,20 @@
 
 #include "fcgi/scoreboard.h"
 
-enum { FCGI_CREW_BYTES = 4096, FCGI_CREW_VERSION = 1 };
-#define FCGI_CREW_MAGIC 0x77657263u /* "crew" */
+enum { FCGI_CREW_BYTES = 4096 };
 
 struct fcgi_crew {
-    uint32_t magic, version, n_slots, reserved;
+    uint32_t reserved[2];
+    _Atomic uint32_t n_slots; /* so many are looked at, FCGI_BOARD_MAX_SLOTS at most */
+    uint32_t reserved_too;
     _Atomic uint8_t busy[FCGI_BOARD_MAX_SLOTS]; /* 1: loads a model, or serves a request */
 };
 
 /* A fresh page, nobody busy: a memfd, close-on-exec. Returns -1 with errno. */
 int fcgi_crew_create(int n_slots);
 
-/* Maps the page of fd (which may be closed afterwards) after checking its size and version. NULL
- * with errno. Unmap with fcgi_crew_unmap(); NULL is fine. */
+/* Maps the page of fd (which may be closed afterwards) after checking its size. NULL with
+ * errno. Unmap with fcgi_crew_unmap(); NULL is fine. */
 struct fcgi_crew *fcgi_crew_map(int fd);
 void fcgi_crew_unmap(struct fcgi_crew *crew);
 

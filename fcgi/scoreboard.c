@@ -333,6 +333,8 @@ int fcgi_scoreboard_model(const struct fcgi_board_worker *page, struct fcgi_boar
         return 0;
     fcgi_shared_get(model, page->model, sizeof *model);
     end(model->sha256, sizeof model->sha256);
+    if (model->sha256[strspn(model->sha256, "0123456789abcdef")])
+        model->sha256[0] = 0; /* it stands in a header */
     end(model->name, sizeof model->name);
     end(model->isa, sizeof model->isa);
     end(model->precision, sizeof model->precision);

@@ -303,7 +303,8 @@ void fcgi_scoreboard_end(struct fcgi_board_worker *page, enum fcgi_worker_state 
 int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
                             struct fcgi_board_request *request);
 
-/* Copies what the worker has loaded. Returns 0 when it has not said, or was replaced meanwhile. */
+/* Copies what the worker has loaded. Returns 0 when it has not said (sha256 is hex digits, as it
+ * stands in a header), or was replaced meanwhile. */
 int fcgi_scoreboard_model(const struct fcgi_board_worker *page, struct fcgi_board_model *model);
 
 extern const uint64_t fcgi_scoreboard_bounds_us[]; /* FCGI_BUCKETS_US: [FCGI_N_BUCKETS - 1] */

@@ -58,7 +58,7 @@ void spawn_deaths_record(struct spawn *s, int slot)
     const struct spawn_worker *worker = &s->workers[slot];
     struct fcgi_board_request request;
 
-    if (worker->page->state != FCGI_WORKER_BUSY || worker->page->crash == FCGI_CRASH_RECORDED ||
+    if (worker->heard || worker->page->state != FCGI_WORKER_BUSY ||
         !fcgi_scoreboard_request(worker->page, &request) || !request.nginx_id[0])
         return;
     fcgi_log(FCGI_LOG_ERROR, "death",
@@ -67,17 +67,19 @@ void spawn_deaths_record(struct spawn *s, int slot)
              spawn_deaths_add(s->deaths, request.nginx_id));
 }
 
-/* It waits for this with its connection still open. */
+/* It waits for this with its connection still open. A process dies once, however often it says so.
+ */
 void spawn_deaths_hear(struct spawn *s)
 {
     for (int slot = 0; slot < s->n_slots; slot++) {
         struct spawn_worker *worker = &s->workers[slot];
 
-        if (!worker->pid || worker->page->crash != FCGI_CRASH_SAID)
+        if (!worker->pid || worker->heard || worker->page->crash != FCGI_CRASH_SAID)
             continue;
         if (!worker->doomed)
             spawn_deaths_record(s, slot);
         spawn_quarantine_record(s, slot);
+        worker->heard = true;
         atomic_store(&worker->page->crash, FCGI_CRASH_RECORDED);
     }
 }

@@ -39,7 +39,7 @@ static struct fcgi_suspect *find(struct fcgi_quarantine *quarantine, const uint8
 }
 
 /* Whether any worker has answered that body since its last death. */
-static bool was_answered(const struct spawn *s, const struct fcgi_suspect *suspect)
+static bool was_answered(const struct spawn *s, const struct fcgi_suspect *suspect, uint64_t now_ns)
 {
     uint64_t first_bytes;
 
@@ -47,7 +47,8 @@ static bool was_answered(const struct spawn *s, const struct fcgi_suspect *suspe
     for (int slot = 0; slot < s->n_slots; slot++)
         for (int i = 0; i < FCGI_BOARD_ANSWERED; i++) {
             const struct fcgi_board_answered *answered = &s->workers[slot].page->answered[i];
-            if (answered->first_bytes == first_bytes && answered->at_ns > suspect->last_ns)
+            uint64_t at_ns = answered->at_ns;
+            if (answered->first_bytes == first_bytes && at_ns > suspect->last_ns && at_ns <= now_ns)
                 return true;
         }
     return false;
@@ -57,7 +58,7 @@ static void count(struct spawn *s, struct fcgi_suspect *suspect,
                   const struct fcgi_board_request *request, uint64_t now_ns)
 {
     bool is_new = !fcgi_quarantine_counts(&s->deaths->quarantine, suspect, now_ns) ||
-                  was_answered(s, suspect);
+                  was_answered(s, suspect, now_ns);
     uint32_t requests = is_new ? 1 : suspect->requests + 1;
     char hex[2 * FCGI_QUARANTINE_HASH + 1];
 

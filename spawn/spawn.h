@@ -90,10 +90,12 @@ struct spawn_worker {
     pid_t pid;           /* 0: no process */
     int ready_fd;        /* read end of the readiness pipe, -1: none */
     int64_t due_ns;      /* INT64_MAX: never */
+    int64_t start_ns;    /* when it was started; its page may say anything */
     int64_t ready_ns;    /* when it became ready */
     int failures;        /* starts in a row that did not last */
     int kills;           /* starts in a row that somebody killed before readiness */
     uint64_t violations; /* of its page, when it started */
+    bool heard;          /* it said that it crashes: once in its life */
     struct spawn_watch watch;
     enum fcgi_end end;             /* how it will have ended, if it is us who kill it */
     bool doomed;                   /* end is set */
@@ -196,6 +198,12 @@ static inline int64_t spawn_now_ns(void)
 static inline int64_t spawn_min_ns(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+/* A moment that a worker's page tells: none that is still to come. */
+static inline int64_t spawn_past_ns(uint64_t at_ns, int64_t now_ns)
+{
+    return at_ns < (uint64_t)now_ns ? (int64_t)at_ns : now_ns;
 }
 
 /* ---- rundir.c: the run directory, its lock and its pid file --------------------------------- */

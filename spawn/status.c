@@ -1,4 +1,5 @@
 /* status.c: /status. Counts for everybody; on the second listener also what each worker does. */
+#include <stdio.h>
 #include <string.h>
 
 #include "fcgi/json.h"
@@ -159,8 +160,12 @@ static void add_precisions(struct fcgi_buffer *body, const struct fcgi_board_mod
     fcgi_buffer_text(body, "\"precision\":");
     add_text(body, model->precision);
     fcgi_buffer_text(body, ",\"precisions\":[");
-    for (size_t n; (n = strcspn(at, ", ")) > 0; at += n, at += strspn(at, ", "), comma = ",")
-        fcgi_buffer_format(body, "%s\"%.*s\"", comma, (int)n, at);
+    for (size_t n; (n = strcspn(at, ", ")) > 0; at += n, at += strspn(at, ", "), comma = ",") {
+        char word[sizeof model->precisions];
+        snprintf(word, sizeof word, "%.*s", (int)n, at);
+        fcgi_buffer_text(body, comma);
+        fcgi_json_string(body, word);
+    }
     fcgi_buffer_text(body, "],\"int8_ranges\":");
     if (model->ranges[0] != '\0')
         add_text(body, model->ranges);

@@ -110,11 +110,11 @@ static void follow(struct spawn *s, struct spawn_worker *worker, int64_t cpu_ns,
 static struct spawn_sight see(const struct spawn *s, const struct spawn_worker *worker,
                               int64_t cpu_ns, int64_t now_ns)
 {
-    int64_t accepted_ns = (int64_t)worker->page->accepted_ns;
-    int64_t deadline_ns = (int64_t)worker->page->deadline_ns;
+    int64_t accepted_ns = spawn_past_ns(worker->page->accepted_ns, now_ns);
+    int64_t last_ns = accepted_ns + s->config.request_timeout_ms * MS_NS;
+    uint64_t told_ns = worker->page->deadline_ns; /* 0: its parameters have not been read */
+    int64_t deadline_ns = told_ns && told_ns < (uint64_t)last_ns ? (int64_t)told_ns : last_ns;
 
-    if (!deadline_ns) /* its parameters have not been read */
-        deadline_ns = accepted_ns + s->config.request_timeout_ms * MS_NS;
     return (struct spawn_sight){.age_ns = now_ns - accepted_ns,
                                 .overdue_ns = now_ns - deadline_ns,
                                 .idle_ns = worker->watch.idle_ns,
@@ -192,8 +192,8 @@ void spawn_watchdog_step(struct spawn *s, int64_t now_ns)
     int64_t throttled_us = fcgi_cpus_throttled_us(watchdog->throttle_fd);
     if (throttled_us >= 0)
         s->board->throttled_us = (uint64_t)throttled_us;
-    while (read(watchdog->busy_fd, &count, sizeof count) == sizeof count)
-        ;
+    ssize_t n = read(watchdog->busy_fd, &count, sizeof count); /* takes all that was added */
+    (void)n;
     int64_t most_ns = watchdog->period_ns + LATE_MS * MS_NS;
     int64_t passed_ns = spawn_min_ns(now_ns - watchdog->seen_ns, most_ns);
     for (int slot = 0; slot < s->n_slots; slot++) {

@@ -53,14 +53,24 @@ int64_t spawn_workers_due_ns(const struct spawn *s)
 
 /* ---- start ---------------------------------------------------------------------------------- */
 
-/* We write the page while nobody else does: before the worker runs and after it was reaped. */
-static void open_page(struct spawn_worker *worker, int64_t now_ns)
+/* We write the page while nobody else does: before the worker runs and after it was reaped. What
+ * the last one left in it must not keep the next from its work: its head, and the time that is
+ * taken for an answer's, are ours to mend. */
+static void open_page(const struct spawn *s, int slot, int64_t now_ns)
 {
-    worker->page->generation = (uint32_t)worker->generation;
-    worker->page->start_ns = (uint64_t)now_ns;
-    worker->page->crash = FCGI_CRASH_NONE;
-    worker->violations = worker->page->violations;
-    worker->page->state = FCGI_WORKER_STARTING;
+    struct spawn_worker *worker = &s->workers[slot];
+    struct fcgi_board_worker *page = worker->page;
+
+    fcgi_scoreboard_init_worker(page, slot);
+    page->generation = (uint32_t)worker->generation;
+    page->start_ns = (uint64_t)now_ns;
+    page->crash = FCGI_CRASH_NONE;
+    if (page->service_us / 1000 > (uint64_t)s->config.request_timeout_ms)
+        page->service_us = 0;
+    worker->start_ns = now_ns;
+    worker->heard = false;
+    worker->violations = page->violations;
+    page->state = FCGI_WORKER_STARTING;
 }
 
 static void close_page(const struct spawn_worker *worker)
@@ -123,7 +133,7 @@ static pid_t exec_worker(const struct spawn *s, int slot, int ready_fd)
 static void wait_and_retry(struct spawn_worker *worker)
 {
     int64_t due_ns = spawn_now_ns() + spawn_workers_backoff_ms(worker->failures) * MS_NS;
-    int64_t least_ns = (int64_t)worker->page->start_ns + LEAST_MS * MS_NS;
+    int64_t least_ns = worker->start_ns + LEAST_MS * MS_NS;
 
     worker->state = SPAWN_WAITING;
     worker->due_ns = due_ns > least_ns ? due_ns : least_ns;
@@ -163,7 +173,7 @@ void spawn_workers_start(struct spawn *s, int slot, int generation)
     worker->generation = generation;
     worker->doomed = false;
     worker->reason[0] = '\0';
-    open_page(worker, now_ns);
+    open_page(s, slot, now_ns);
     worker->pid = pipe2(ends, O_CLOEXEC | O_NONBLOCK) ? -1 : exec_worker(s, slot, ends[1]);
     int error = errno;
     if (ends[1] >= 0)
@@ -208,7 +218,7 @@ void spawn_workers_hear(struct spawn *s, int slot)
     worker->ready_ns = spawn_now_ns();
     fcgi_log(FCGI_LOG_INFO, "worker_ready", "slot=%d gen=%d worker_pid=%d ms=%lld", slot,
              worker->generation, (int)worker->pid,
-             (long long)(worker->ready_ns - (int64_t)worker->page->start_ns) / MS_NS);
+             (long long)(worker->ready_ns - worker->start_ns) / MS_NS);
     if (s->draining)
         spawn_drain_ready(s, slot);
     else
@@ -268,7 +278,8 @@ static void report_request(const struct spawn_worker *worker, int slot, enum fcg
     const struct fcgi_board_worker *page = worker->page;
     struct fcgi_board_request request;
     char layer_name[FCGI_BOARD_LAYER_BYTES];
-    int64_t age_ns = spawn_now_ns() - (int64_t)page->accepted_ns;
+    int64_t now_ns = spawn_now_ns();
+    int64_t age_ns = now_ns - spawn_past_ns(page->accepted_ns, now_ns);
 
     if (page->state != FCGI_WORKER_BUSY || !fcgi_scoreboard_request(page, &request))
         return;
@@ -373,7 +384,7 @@ static void ended(struct spawn *s, int slot, int status)
     count_failures(worker, end);
     if (end == FCGI_END_CRASHED)
         spawn_deaths_record(s, slot);
-    if (end == FCGI_END_CRASHED || end == FCGI_END_STUCK)
+    if (!worker->heard && (end == FCGI_END_CRASHED || end == FCGI_END_STUCK))
         spawn_quarantine_record(s, slot);
     if (end == FCGI_END_MODEL)
         spawn_held_spoilt(s, worker->generation);

@@ -176,6 +176,8 @@ static void a_writer_that_ends_nothing(void **state)
 
     (void)state;
     memset(page, 'x', FCGI_BOARD_BYTES);
+    assert_int_equal(fcgi_scoreboard_model(page, &model), 0); /* no hash: nothing for a header */
+    memset(page, 'a', FCGI_BOARD_BYTES);
     page->sequence = 2;
     assert_int_equal(fcgi_scoreboard_request(page, &request), 1);
     assert_int_equal(strlen(request.request_id), sizeof request.request_id - 1);

@@ -176,12 +176,62 @@ static void statistics_are_sums_over_all_slots(void **state)
                     (uint64_t)now.tv_sec * 1000 + 60000);
 }
 
+static void fill(struct fcgi_board_worker *page, uint64_t *seed, int whole)
+{
+    uint8_t *bytes = (uint8_t *)page;
+
+    for (size_t i = 0; i < sizeof *page; i++) {
+        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+        bytes[i] = (uint8_t)(whole ? *seed >> 56 : *seed >> 60 ? 'x' : 0);
+    }
+    page->state = (uint32_t)(*seed >> 40) % 6;
+}
+
+/* A line that a worker wrote into a header would be a header of its own. */
+static void assert_headers(const char *head)
+{
+    for (size_t n; (n = strcspn(head, "\r")) > 0; head += n + 2) {
+        const char *colon = memchr(head, ':', n);
+        assert_non_null(colon);
+        assert_true(strspn(head, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-") ==
+                    (size_t)(colon - head));
+        for (size_t i = 0; i < n; i++)
+            assert_true(head[i] >= ' ' && head[i] < 0x7f);
+        assert_true(head[n + 1] == '\n');
+    }
+}
+
+static void pages_full_of_rubbish_are_told_as_json(void **state)
+{
+    static const char *const paths[] = {"/health",
+                                        "/health/ready",
+                                        "/status",
+                                        "/v1/models/resnet50/metadata",
+                                        "/v2/models/resnet50",
+                                        "/v2/models/resnet50/config",
+                                        "/v2/models/resnet50/stats",
+                                        "/nowhere"};
+    uint64_t seed = 1;
+
+    (void)state;
+    for (int i = 0; i < 400; i++) {
+        for (int slot = 0; slot < N_SLOTS; slot++)
+            fill(&workers[slot], &seed, i % 2);
+        for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
+            int status = ask("GET", paths[p]);
+            assert_true(status == 200 || status == 503 || status == 404);
+            assert_headers(scene.head.bytes);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_model_that_nobody_knows_is_not_ready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_model_is_described_as_its_worker_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(statistics_are_sums_over_all_slots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pages_full_of_rubbish_are_told_as_json, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,38 @@ static void requests_count(void **state)
     assert_int_equal(requests_of(8), 0);
 }
 
+/* A page may say that its worker has answered what others will send tomorrow. */
+static void answers_to_come_absolve_nobody(void **state)
+{
+    struct fcgi_board_worker *page = s.workers[0].page;
+    uint64_t first_bytes;
+
+    (void)state;
+    memcpy(&first_bytes, hash(7), sizeof first_bytes);
+    page->answered[0].first_bytes = first_bytes;
+    page->answered[0].at_ns = UINT64_MAX;
+    die(1, 7);
+    die(2, 7);
+    assert_int_equal(requests_of(7), FCGI_QUARANTINE_LIMIT);
+}
+
+/* One that lives on can say again and again that it crashes. */
+static void a_process_dies_once(void **state)
+{
+    struct spawn_worker *worker = &s.workers[0];
+
+    (void)state;
+    worker->pid = 1;
+    for (int request = 1; request <= 5; request++) {
+        begin(request, 7);
+        worker->page->crash = FCGI_CRASH_SAID;
+        spawn_deaths_hear(&s);
+    }
+    spawn_deaths_record(&s, 0);
+    assert_int_equal(s.deaths->recorded, 1);
+    assert_int_equal(requests_of(7), 1);
+}
+
 static void tries_do_not(void **state)
 {
     (void)state;
@@ -172,7 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(requests_count), TEST(tries_do_not),         TEST(an_answer_absolves),
         TEST(time_passes),    TEST(the_oldest_gives_way), TEST(what_is_no_evidence),
-        TEST(release),
+        TEST(release),        TEST(a_process_dies_once),  TEST(answers_to_come_absolve_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
