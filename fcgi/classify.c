@@ -71,7 +71,11 @@ static int make_plan(struct fcgi_classifier *classifier, const struct kn_options
 
     if (kn_plan_new(&classifier->plan, &model->net, model->weights, options, &kernel_err) !=
         KN_OK) {
-        snprintf(text, 512, "%s", kernel_err.text);
+        snprintf(text, 512, "%s%s", kernel_err.text,
+                 kernel_err.code == KN_ETHREADS
+                     ? "; raise the limit of processes and threads (pids.max, TasksMax=, "
+                       "RLIMIT_NPROC), or set RESNET_THREADS lower"
+                     : "");
         return fcgi_precisions_exit(WT_OK, kernel_err.code);
     }
     if (wt_selftest(model, classifier->plan, wt_selftest_tolerance(model),

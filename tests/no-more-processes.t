@@ -6,8 +6,14 @@ import os
 import signal
 
 import tap
+import web
 from cgroup import Pids, Unavailable
+from load import Load, known
+from service import Service, until
 from supervisor import Clients, Supervisor, wait_for
+
+
+THREADS = 4
 
 
 def said(s):
@@ -106,6 +112,38 @@ def at_a_reload(group):
         tap.equal(s.status()["reason"], None, "the next one works")
 
 
+def no_more_threads(group):
+    """Room for a process, but not for all of its threads."""
+    with Service(workers=2, cold=True, before=group.command, RESNET_THREADS=THREADS) as service:
+        group.limit(3)  # the supervisor, resnet-control, a worker
+        service.start_spawn()
+        until(lambda: "thread" in reason(service), 60, "the reason")
+        why = reason(service)
+        tap.ok("pids.max" in why and "RESNET_THREADS" in why, "no threads at the start: /status says what to do", why)
+        group.lift()
+        service.wait_ready()
+        until(lambda: not reason(service), 60, "no reason any more")
+        tap.equal(len(service.workers()), 2, "with room again, two workers")
+        pictures, workers = known(service), service.workers()
+        with Load(service, pictures, 4) as load:
+            group.limit(group.count() - 1)
+            os.kill(workers[0], signal.SIGKILL)
+            until(lambda: "thread" in reason(service), 60, "the reason")
+            n = load.good()
+            until(lambda: load.good() > n + 20, 60, "answers of the other worker")
+            group.lift()
+            until(lambda: len(service.workers()) == 2 and not reason(service), 60, "a second worker")
+        tap.ok(load.all_good(), "no threads for a worker's replacement: every request gets 200", load.results)
+        tap.ok(workers[1] in service.workers(), "the other one stays", service.workers())
+
+
+def reason(service):
+    try:
+        return service.status()["reason"] or ""
+    except (web.Broken, ValueError, KeyError):
+        return ""  # resnet-control is not there yet
+
+
 def with_group(test):
     def run():
         try:
@@ -118,4 +156,5 @@ def with_group(test):
     return run
 
 
-tap.run(*(with_group(test) for test in (at_the_start, while_it_serves, control_too, at_a_reload)))
+TESTS = at_the_start, while_it_serves, control_too, at_a_reload, no_more_threads
+tap.run(*(with_group(test) for test in TESTS))

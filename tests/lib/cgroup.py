@@ -135,11 +135,21 @@ class Pids(Group):
     def lift(self):
         self.limit("max")
 
+    def count(self):
+        with open(os.path.join(self.directory, "pids.current"), encoding="ascii") as file:
+            return int(file.read())
+
 
 class Memory(Group):
-    """So many bytes, page cache included."""
+    """So many bytes, page cache included, and none of them in swap."""
 
     controller = "memory"
+
+    def _make(self, parent):
+        super()._make(parent)
+        for name in ("memory.swap.max", "memory.swappiness"):
+            if self._has(name):
+                _write(self.directory, name, 0)
 
     def limit(self, n_bytes):
         _write(self.directory, "memory.max" if self._has("memory.max") else "memory.limit_in_bytes", n_bytes)
