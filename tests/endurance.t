@@ -180,6 +180,8 @@ class March:
         self.nginx_log = Teller(running.access_log, nginx, pids, NGINX_ID, b'"request":"POST ')
         self.reports, self.leavers, self.lengths, self.broken = [], [], [], []
         self.metrics, self.status = {}, []
+        self.rotate()
+        self.spawn_log.other.clear()  # what was said at the start
 
     def rotate(self):
         self.spawn_log.rotate()
