@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """resnet-spawn with real workers: a bad model at the start, at -t, and at a reload."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -81,10 +82,78 @@ def bad_at_a_reload(directory):
         tap.equal(service.post(PICTURE).json()["predictions"], expected, "a good one is taken")
 
 
+@contextlib.contextmanager
+def moved(path):
+    os.rename(path, path + ".away")
+    try:
+        yield
+    finally:
+        os.rename(path + ".away", path)
+
+
+@contextlib.contextmanager
+def instead(path, make):
+    """Something else under that name."""
+    with moved(path):
+        make(path)
+        yield
+        (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+
+
+def half(path):
+    with open(small_model(), "rb") as whole, open(path, "wb") as file:
+        file.write(whole.read(os.path.getsize(small_model()) // 2))
+
+
+def unreadable(path):
+    with open(path, "wb"):
+        os.chmod(path, 0)
+
+
+def ctl_reload(service):
+    return subprocess.run(
+        [program("resnet-ctl"), "reload"], env=clean_environment(**service.environment),
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def not_there_at_a_reload(directory):
+    models = os.path.join(directory, "models")
+    model = os.path.join(models, "model.rnm")
+    os.mkdir(models)
+    shutil.copy(small_model(), model)
+    cases = {
+        "no directory": moved(models),
+        "no file": moved(model),
+        "a directory": instead(model, os.mkdir),
+        "a link to nothing": instead(model, lambda path: os.symlink("nothing", path)),
+        "half of a model": instead(model, half),
+    }
+    if os.geteuid():
+        cases["one that may not be read"] = instead(model, unreadable)
+    with Service(workers=2, model=model) as service:
+        expected = service.post(PICTURE).json()["predictions"]
+        for name, case in cases.items():
+            before = service.workers()
+            with case:
+                result = ctl_reload(service)
+                tap.equal(result.returncode, 1, f"reload, {name}: resnet-ctl says 1")
+                tap.ok(model in result.stderr, f"reload, {name}: and names the file", result.stderr)
+                tap.equal(service.workers(), before, f"reload, {name}: the old workers serve")
+                os.kill(before[0], signal.SIGKILL)
+                until(lambda b=before: len({*service.workers()} - {b[0]}) == 2, 60, "a successor")
+                service.until_idle(2)
+                answers = [service.post(PICTURE).json().get("predictions") for _ in range(4)]
+                tap.equal(answers, [expected] * 4, f"reload, {name}: so does a dead one's successor")
+        tap.equal(ctl_reload(service).returncode, 0, "reload, the model is back: 0")
+        tap.equal(service.post(PICTURE).json()["predictions"], expected, "and it answers")
+
+
 def everything():
     with tempfile.TemporaryDirectory(prefix="resnet-t.") as directory:
         bad_from_the_start(directory)
         bad_at_a_reload(directory)
+        not_there_at_a_reload(directory)
 
 
 tap.run(everything)
