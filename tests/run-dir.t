@@ -4,6 +4,7 @@ and nothing left behind; while the service runs, nothing that anybody notices.""
 
 import contextlib
 import os
+import re
 import signal
 import socket
 
@@ -132,6 +133,29 @@ def read_only_while_it_runs():
         stops(s, "writable again")
 
 
+def the_logs_disk_is_full():
+    flood = 500
+    with Supervisor(start=False) as s:
+        logs = os.path.join(s.directory, "logs")
+        log = s.environment["RESNET_LOG"] = os.path.join(logs, "own.log")
+        with mounts.small(logs, "size=64k,nr_inodes=1"):
+            refused(s, "no room for a log", 75, log, "No space left", "make room", "RESNET_LOG")
+        with mounts.small(logs, "size=64k"):
+            s.log_path = log
+            s.start()
+            s.until()
+            filler = mounts.fill(logs)
+            tap.equal(s.work(f"/flood/{flood}")[0], 200, "a full log: a request is answered")
+            lives_on(s, "a full log")
+            os.unlink(filler)
+            s.signal(signal.SIGUSR1)
+            wait_for(lambda: s.logged("log_lost"), "how much was lost")
+            lost = sum(int(re.search(r" lines=(\d+)", x)[1]) for x in s.logged("log_lost"))
+            # what was left of the file's last page takes some
+            tap.ok(lost > flood / 2, "a full log: it is told how much was lost", s.logged("log_lost"))
+            stops(s, "a full log")
+
+
 mounts.private()
 tap.run(full_at_the_start, an_adopted_queue_waits, full_while_it_runs, read_only_at_the_start,
-        read_only_while_it_runs)
+        read_only_while_it_runs, the_logs_disk_is_full)
