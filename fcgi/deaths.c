@@ -58,7 +58,6 @@ int fcgi_deaths_is(const struct fcgi_death *death, const char *nginx_id)
     char id[sizeof death->nginx_id];
 
     fcgi_shared_get_text(id, sizeof id, death->nginx_id);
-    atomic_thread_fence(memory_order_acquire);
     return !strcmp(id, nginx_id);
 }
 

@@ -13,16 +13,23 @@ int fcgi_quarantine_counts(const struct fcgi_quarantine *quarantine,
            now_ns < last_ns + ttl_ns;
 }
 
-/* The number is read last: that of an entry which was overwritten before is another body's. */
+/* The time of the last death changes with the body. */
 unsigned fcgi_quarantine_read(const struct fcgi_quarantine *quarantine,
                               const struct fcgi_suspect *suspect, uint64_t now_ns,
                               uint8_t sha256[FCGI_QUARANTINE_HASH])
 {
-    if (!fcgi_quarantine_counts(quarantine, suspect, now_ns))
-        return 0;
-    fcgi_shared_get(sha256, suspect->sha256, FCGI_QUARANTINE_HASH);
-    atomic_thread_fence(memory_order_acquire);
-    return atomic_load_explicit(&suspect->requests, memory_order_relaxed);
+    enum { TRIES = 100 };
+
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t last_ns = atomic_load_explicit(&suspect->last_ns, memory_order_acquire);
+        if (!fcgi_quarantine_counts(quarantine, suspect, now_ns))
+            return 0;
+        fcgi_shared_get(sha256, suspect->sha256, FCGI_QUARANTINE_HASH);
+        unsigned requests = atomic_load_explicit(&suspect->requests, memory_order_acquire);
+        if (last_ns == atomic_load_explicit(&suspect->last_ns, memory_order_relaxed))
+            return requests;
+    }
+    return 0;
 }
 
 int fcgi_quarantine_has_any(const struct fcgi_quarantine *quarantine, uint64_t now_ns)

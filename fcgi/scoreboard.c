@@ -161,7 +161,6 @@ static void open_strings(struct fcgi_board_worker *page)
     uint32_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
 
     set32(&page->sequence, sequence | 1);
-    atomic_thread_fence(memory_order_release);
 }
 
 static void close_strings(struct fcgi_board_worker *page)
@@ -313,7 +312,6 @@ int fcgi_scoreboard_request(const struct fcgi_board_worker *page,
     for (int i = 0; i < TRIES; i++) {
         uint32_t before = atomic_load_explicit(&page->sequence, memory_order_acquire);
         fcgi_shared_get(request, page->request, sizeof *request);
-        atomic_thread_fence(memory_order_acquire);
         if (!(before & 1) && before == atomic_load_explicit(&page->sequence, memory_order_relaxed))
             break;
         request->request_id[0] = 0;
@@ -341,7 +339,6 @@ int fcgi_scoreboard_model(const struct fcgi_board_worker *page, struct fcgi_boar
     end(model->blas_core, sizeof model->blas_core);
     end(model->precisions, sizeof model->precisions);
     end(model->ranges, sizeof model->ranges);
-    atomic_thread_fence(memory_order_acquire);
     return model->sha256[0] && page->state != FCGI_WORKER_STARTING && page->start_ns == start_ns;
 }
 

@@ -39,7 +39,6 @@ static struct fcgi_death *replace_oldest(struct fcgi_deaths *deaths, const char 
     struct fcgi_death *death = &deaths->entry[deaths->recorded++ % FCGI_DEATHS_ENTRIES];
 
     atomic_store(&death->count, 0);
-    atomic_thread_fence(memory_order_seq_cst);
     fcgi_shared_put_text(death->nginx_id, sizeof death->nginx_id, nginx_id);
     return death;
 }

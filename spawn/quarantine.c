@@ -33,7 +33,6 @@ static struct fcgi_suspect *find(struct fcgi_quarantine *quarantine, const uint8
             oldest = suspect;
     }
     atomic_store(&oldest->requests, 0);
-    atomic_thread_fence(memory_order_seq_cst);
     fcgi_shared_put(oldest->sha256, sha256, sizeof oldest->sha256);
     return oldest;
 }
