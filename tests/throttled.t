@@ -2,7 +2,7 @@
 """A container that is throttled to a twentieth of a CPU is slow, and says why: its workers are starved,
 never stuck, and every request is answered."""
 
-# timeout: 180
+# timeout: 300
 
 import time
 
@@ -13,6 +13,7 @@ from load import Load, known
 from service import Service
 
 SHARE, STALL_MS = 0.05, 500
+LOOK_S = 100  # at most
 VERDICT = 'resnet_watchdog_verdicts_total{verdict="%s"}'
 
 
@@ -29,13 +30,23 @@ def told(service):
         tap.skip("and by what", "no pause of the quota was over when somebody looked")
 
 
+def until_seen(service):
+    """When a pause ends, supervisor and workers run again, and only who looks before they have ticked
+    finds them starved: on a loaded machine that may take some periods."""
+    start = time.monotonic()
+    while (took := time.monotonic() - start) < LOOK_S:
+        if took >= max(8, tap.T) and service.logged("starved"):
+            return
+        time.sleep(0.1)
+
+
 def throttled(group):
     with Service(workers=2, before=group.command, RESNET_ISA="ref",
                  RESNET_STALL_TIMEOUT=f"{STALL_MS}ms") as service:  # fmt: skip
         pictures, workers = known(service), service.workers()
         group.limit(SHARE, period_us=1_000_000)
         with Load(service, pictures, 2) as load:
-            time.sleep(max(8, tap.T))
+            until_seen(service)
         group.lift()
         took = [got.end - got.start for got in load.answers]
         tap.note(f"{SHARE} of a CPU: {load.results}, {min(took):.2f} to {max(took):.2f} s; "
