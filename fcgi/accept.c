@@ -117,7 +117,14 @@ void fcgi_accept_close(struct fcgi_accept *accept)
 
 /* ---- one connection ------------------------------------------------------------------------- */
 
-static int has_head(struct fcgi_accept *accept, int fd, const char **why)
+static int is_shut_down(int fd)
+{
+    struct pollfd socket = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&socket, 1, 0) > 0;
+}
+
+static int look_at_head(struct fcgi_accept *accept, int fd, const char **why)
 {
     ssize_t n = recv(fd, accept->head, FCGI_RECORDS_MAX_HEAD, MSG_PEEK | MSG_DONTWAIT);
 
@@ -136,11 +143,27 @@ static int has_head(struct fcgi_accept *accept, int fd, const char **why)
     }
 }
 
+/* To look shows what has come, but not that it is all: bytes that stay hide the end behind them. */
+static int has_head(struct fcgi_accept *accept, int fd, const char **why)
+{
+    int whole = look_at_head(accept, fd, why);
+
+    if (whole || !is_shut_down(fd))
+        return whole;
+    whole = look_at_head(accept, fd, why); /* nothing can come after this */
+    if (!whole)
+        *why = "the peer hung up before its parameters were complete";
+    return whole ? whole : -1;
+}
+
 /* They are there: this does not wait. */
 static int take_head(struct fcgi_accept *accept, int fd)
 {
     accept->head_n = fcgi_records_head_bytes(accept->head, accept->head_n);
-    return recv(fd, accept->head, accept->head_n, MSG_DONTWAIT) == (ssize_t)accept->head_n;
+    if (recv(fd, accept->head, accept->head_n, MSG_DONTWAIT) != (ssize_t)accept->head_n)
+        return 0;
+    accept->head_n = fcgi_records_head_bare(accept->head, accept->head_n);
+    return 1;
 }
 
 /* Edge-triggered: what was only looked at stays in the socket, and would make it readable for ever.
@@ -150,7 +173,8 @@ static int wait_for_more(struct fcgi_accept *accept, int fd, int first, uint64_t
     for (;;) {
         struct epoll_event event;
         uint64_t now_ns = fcgi_scoreboard_now_ns();
-        if (now_ns >= end_ns || (first && watch(accept->peer_fd, fd, EPOLLIN | EPOLLET)))
+        if (now_ns >= end_ns ||
+            (first && watch(accept->peer_fd, fd, EPOLLIN | EPOLLRDHUP | EPOLLET)))
             return 0;
         first = 0;
         int n = epoll_wait(accept->peer_fd, &event, 1, (int)((end_ns - now_ns) / 1000000 + 1));
@@ -205,13 +229,6 @@ static void nap(struct fcgi_accept *accept, int error)
     if (!accept->naps++)
         fcgi_log(FCGI_LOG_ERROR, "accept_failed", "error=%s", strerror(error));
     poll(NULL, 0, NAP_MS);
-}
-
-static int is_shut_down(int listen_fd)
-{
-    struct pollfd listener = {.fd = listen_fd, .events = POLLRDHUP};
-
-    return poll(&listener, 1, 0) > 0;
 }
 
 enum { WAIT = -1, LEAVE = -2 };

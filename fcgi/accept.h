@@ -29,7 +29,8 @@ struct fcgi_accept {
     void *ctx;              /* of before */
     _Atomic uint8_t *busy;  /* NULL, or the caller's: cleared when there is nothing but to wait */
     uint8_t *head;          /* [FCGI_RECORDS_MAX_HEAD] the beginning of a connection ... */
-    size_t head_n;          /* ... of which so many bytes are BEGIN_REQUEST and parameters */
+    size_t
+        head_n; /* ... of which so many bytes are BEGIN_REQUEST and parameters, without padding */
 };
 
 /* Blocks every signal that may be blocked, for this thread and those started later: TERM, QUIT,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,20 @@ void fcgi_params_close(struct fcgi_params *params)
     params->pipe[0] = params->pipe[1] = -1;
 }
 
+void fcgi_params_drop(struct fcgi_params *params)
+{
+    FCGX_Free(&params->fcgx, 0);
+    params->fcgx.ipcFd = -1;
+}
+
+/* What is left would be the next request's beginning. */
+static int is_empty(int fd)
+{
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+
+    return poll(&end, 1, 0) == 0;
+}
+
 /* One that it does not like it closes; keepConnection: no other. */
 int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n)
 {
@@ -63,13 +78,12 @@ int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n)
     params->fcgx.ipcFd = params->pipe[0];
     params->fcgx.keepConnection = 1;
     params->broken = FCGX_Accept_r(&params->fcgx) != 0;
-    if (params->broken)
+    if (params->broken) {
         params->pipe[0] = params->fcgx.ipcFd;
+        return -1;
+    }
+    params->broken = !is_empty(params->pipe[0]);
+    if (params->broken)
+        fcgi_params_drop(params);
     return params->broken ? -1 : 0;
-}
-
-void fcgi_params_drop(struct fcgi_params *params)
-{
-    FCGX_Free(&params->fcgx, 0);
-    params->fcgx.ipcFd = -1;
 }

@@ -21,9 +21,9 @@ struct fcgi_params {
 int fcgi_params_open(struct fcgi_params *params); /* 0, or -1 with errno */
 void fcgi_params_close(struct fcgi_params *params);
 
-/* head: BEGIN_REQUEST and parameters, whole. Returns -1, and why, when they are more than the pipe
- * holds or there is no memory for them, which harms no other request, or when libfcgi does not take
- * them after all: then it is broken. */
+/* head: BEGIN_REQUEST and parameters, whole, without padding. Returns -1, and why, when they are
+ * more than the pipe holds or there is no memory for them, which harms no other request, or when
+ * libfcgi does not take them after all, and all of them: then it is broken. */
 int fcgi_params_read(struct fcgi_params *params, const uint8_t *head, size_t n);
 void fcgi_params_drop(struct fcgi_params *params);
 

@@ -143,6 +143,20 @@ size_t fcgi_records_head_bytes(const uint8_t *bytes, size_t n)
     return at;
 }
 
+size_t fcgi_records_head_bare(uint8_t *bytes, size_t n)
+{
+    enum { PADDING_AT = 6 };
+    struct record record;
+    size_t to = 0;
+
+    for (size_t at = 0; parse_record(bytes + at, n - at, &record) > 0; at += record.total) {
+        memmove(bytes + to, bytes + at, HEADER_BYTES + record.n);
+        bytes[to + PADDING_AT] = 0;
+        to += HEADER_BYTES + record.n;
+    }
+    return to;
+}
+
 /* ---- the body ------------------------------------------------------------------------------- */
 
 static size_t least(size_t a, size_t b)

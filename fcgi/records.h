@@ -25,6 +25,10 @@ enum fcgi_records_verdict fcgi_records_head(const uint8_t *bytes, size_t n, cons
 /* How many of the n bytes are that, when they are WHOLE. */
 size_t fcgi_records_head_bytes(const uint8_t *bytes, size_t n);
 
+/* Takes the padding out of such a head, in place. Returns how many bytes are left. libfcgi loses
+ * its place behind a BEGIN_REQUEST that has some, and leaves the rest for the next request. */
+size_t fcgi_records_head_bare(uint8_t *bytes, size_t n);
+
 /* STDIN of one request, as it comes. All zero but the request's id to begin with. */
 struct fcgi_records_stdin {
     int id;

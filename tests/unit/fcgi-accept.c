@@ -92,6 +92,39 @@ static void bad_peers_do_not_hold_it(void **state)
     close(cut);
 }
 
+/* The end is behind bytes that are only looked at: it is seen all the same, at once and when it
+ * comes later. */
+static void *leave_later(void *ctx)
+{
+    usleep(50000);
+    close(*(int *)ctx);
+    return NULL;
+}
+
+static void who_left_in_the_middle_is_not_waited_for(void **state)
+{
+    uint64_t accepted_ns;
+    pthread_t thread;
+    int left = connect_and_send(sizeof head - 1), half = connect_and_send(3),
+        later = connect_and_send(sizeof head - 9);
+
+    (void)state;
+    waiter.timeout_ms = 3600000;
+    alarm(100);
+    close(left);
+    assert_int_equal(shutdown(half, SHUT_WR), 0);
+    assert_int_equal(pthread_create(&thread, NULL, leave_later, &later), 0);
+    int good = connect_and_send(sizeof head);
+    assert_int_equal(shutdown(good, SHUT_WR), 0); /* this one has said all */
+    int fd = fcgi_accept_next(&waiter, &accepted_ns);
+    alarm(0);
+    assert_true(fd >= 0);
+    pthread_join(thread, NULL);
+    close(fd);
+    close(good);
+    close(half);
+}
+
 static void *send_slowly(void *ctx)
 {
     int fd = connect_and_send(1);

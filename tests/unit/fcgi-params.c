@@ -107,12 +107,38 @@ static void what_was_not_checked(void **state)
     fcgi_params_close(&params);
 }
 
+/* libfcgi loses its place behind a padded BEGIN_REQUEST: nothing of it may begin the next request.
+ */
+static void what_is_left_over(void **state)
+{
+    struct fcgi_params params;
+
+    (void)state;
+    assert_int_equal(fcgi_params_open(&params), 0);
+    make(30000, 0);
+    memmove(wire + 16 + 8, wire + 16, wire_n - 16);
+    memset(wire + 16, 0, 8);
+    wire[6] = 8;
+    wire_n += 8;
+    assert_int_equal(fcgi_params_read(&params, wire, wire_n), -1);
+    assert_true(params.broken);
+    fcgi_params_close(&params);
+
+    assert_int_equal(fcgi_params_open(&params), 0);
+    assert_int_equal(fcgi_params_read(&params, wire, fcgi_records_head_bare(wire, wire_n)), 0);
+    assert_int_equal(strlen(FCGX_GetParam("N", params.fcgx.envp)), 30000);
+    fcgi_params_drop(&params);
+    read_one(&params, 1, 0);
+    fcgi_params_close(&params);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_after_the_other),
         cmocka_unit_test(a_small_pipe),
         cmocka_unit_test(what_was_not_checked),
+        cmocka_unit_test(what_is_left_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,6 +164,28 @@ static void bytes_of_a_head(void **state)
     assert_int_equal(fcgi_records_head_bytes(wire, wire_n), head_n);
 }
 
+static void a_head_without_padding(void **state)
+{
+    uint8_t padded[1024], bare[1024];
+
+    (void)state;
+    begin(1, 0);
+    add_record(4, 1, pairs, PAIRS_N, 0);
+    add_record(4, 1, "", 0, 0);
+    size_t bare_n = wire_n;
+    memcpy(bare, wire, bare_n);
+    wire_n = 0;
+    add_record(1, 1, "\0\1\0\0\0\0\0\0", 8, 255);
+    add_record(4, 1, pairs, PAIRS_N, 5);
+    add_record(4, 1, "", 0, 3);
+    assert_true(wire_n <= sizeof padded);
+    memcpy(padded, wire, wire_n);
+    assert_int_equal(fcgi_records_head_bare(padded, wire_n), bare_n);
+    assert_memory_equal(padded, bare, bare_n);
+    assert_int_equal(fcgi_records_head_bare(bare, bare_n), bare_n);
+    assert_int_equal(fcgi_records_head_bare(bare, 0), 0);
+}
+
 /* ---- the body ------------------------------------------------------------------------------- */
 
 /* Feeds the wire in pieces of so many bytes, each in a block of its own. Returns the content's
@@ -288,6 +310,7 @@ int main(void)
         cmocka_unit_test(wrong_later),
         cmocka_unit_test(endless_parameters),
         cmocka_unit_test(bytes_of_a_head),
+        cmocka_unit_test(a_head_without_padding),
         cmocka_unit_test(a_body_in_any_cut),
         cmocka_unit_test(a_body_of_other_records),
         cmocka_unit_test(answers_of_every_size),
