@@ -226,6 +226,24 @@ static void a_full_pipe_holds_nobody_up(void **state)
     close(first);
 }
 
+/* A container's engine makes the pipe as root: it cannot be opened once more. */
+static void a_full_pipe_of_another_user_holds_nobody_up(void **state)
+{
+    (void)state;
+    if (geteuid()) {
+        print_message("only root can become another user\n");
+        skip();
+    }
+    int first = dup(STDERR_FILENO);
+    assert_int_equal(seteuid(65534), 0);
+    put_stderr(first);
+    assert_int_equal(seteuid(0), 0);
+    assert_false(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK);
+    fill(first);
+    check_lost(pipe_fds[0]);
+    close(first);
+}
+
 static void a_full_socket_holds_nobody_up(void **state)
 {
     int ends[2];
@@ -306,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_line_is_bounded, catch_stderr, give_back),
         cmocka_unit_test_setup_teardown(time_is_utc, catch_stderr, give_back),
         cmocka_unit_test_setup_teardown(a_full_pipe_holds_nobody_up, catch_stderr, give_back),
+        cmocka_unit_test_setup_teardown(a_full_pipe_of_another_user_holds_nobody_up, catch_stderr,
+                                        give_back),
         cmocka_unit_test_setup_teardown(a_full_socket_holds_nobody_up, catch_stderr, give_back),
         cmocka_unit_test_setup_teardown(a_full_disk_is_told_of_later, catch_stderr, give_back),
         cmocka_unit_test_setup_teardown(a_line_cut_in_two_is_ended, catch_stderr, give_back),
