@@ -34,7 +34,7 @@ ALLOWED_KIB = 4096
 
 
 def how_many():
-    if SANITIZED:
+    if SANITIZED or os.environ.get("RESNET_ISA") == "ref":  # ten times as slow
         return 800
     if tap.T < 60:
         return 2500
