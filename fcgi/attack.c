@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fcgi/log.h"
+#include "fcgi/scoreboard.h"
 
 struct victim {
     pid_t pid;
@@ -110,6 +111,33 @@ static int try_page(const struct victim *victim)
     return process_vm_writev(victim->pid, &from, 1, &to, 1, 0) == 1 ? 0 : -1;
 }
 
+/* Rubbish, again and again, all over a page of this process that others read, too. */
+static int try_scribble(const struct victim *victim)
+{
+    enum { PAGE_WORDS = 512 };
+    const uint64_t lasts_ns = 1000000000u, end_ns = fcgi_scoreboard_now_ns() + lasts_ns;
+    volatile uint64_t *page = (volatile uint64_t *)victim->address;
+    uint64_t rubbish = end_ns;
+
+    errno = ESRCH;
+    if (victim->pid != getpid())
+        return -1;
+    while (fcgi_scoreboard_now_ns() < end_ns)
+        for (int i = 0; i < PAGE_WORDS; i++) {
+            rubbish = rubbish * 6364136223846793005u + 1442695040888963407u;
+            page[i] = rubbish % 3 ? rubbish : 0 - (rubbish >> 63);
+        }
+    return 0;
+}
+
+/* The same, and leaves it at that. */
+static int try_die(const struct victim *victim)
+{
+    if (try_scribble(victim))
+        return -1;
+    abort();
+}
+
 static const struct {
     const char *name;
     int (*attempt)(const struct victim *victim);
@@ -117,7 +145,8 @@ static const struct {
     {"execve", try_execve},   {"open", try_open},         {"socket", try_socket},
     {"connect", try_connect}, {"kill", try_kill},         {"ptrace", try_ptrace},
     {"fork", try_fork},       {"mprotect", try_mprotect}, {"mmap", try_mmap},
-    {"page", try_page},       {"quiet", try_quiet},
+    {"page", try_page},       {"quiet", try_quiet},       {"scribble", try_scribble},
+    {"die", try_die},
 };
 enum { N_ATTACKS = sizeof attacks / sizeof attacks[0] };
 

@@ -7,7 +7,8 @@
 int fcgi_attack_is_known(const char *name);
 
 /* Tries it, and logs what came of it if anybody is left to. Whom it is against stands at the end of
- * the request's id: "...-PID", or "...-PID-ADDRESS" in hex for a page of that process. */
+ * the request's id: "...-PID", or "...-PID-ADDRESS" in hex for a page of that process. scribble and
+ * die are by the process itself: no other one tries. */
 void fcgi_attack(const char *name, const char *request_id);
 
 #endif
