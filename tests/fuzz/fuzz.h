@@ -16,21 +16,35 @@
  * returns 0; what must not be ends the program. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
+/* replay_main.c's. Does not return where an allocation was made to fail: without memory little is
+ * as expected, but for the program itself, which goes on. */
+__attribute__((weak)) void fuzz_excuse(void);
+
 /* What has to be true whatever the bytes are. */
 #define FUZZ_EXPECT(condition)                                                                     \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
+            if (fuzz_excuse)                                                                       \
+                fuzz_excuse();                                                                     \
             fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                \
             abort();                                                                               \
         }                                                                                          \
     } while (0)
 
+/* A block of exactly that size. Free it. */
+static inline void *fuzz_block(size_t n)
+{
+    void *block = malloc(n != 0 ? n : 1);
+
+    FUZZ_EXPECT(block != NULL);
+    return block;
+}
+
 /* A copy in a block of exactly that size, which the parser may write over. Free it. */
 static inline uint8_t *fuzz_copy(const uint8_t *bytes, size_t n)
 {
-    uint8_t *copy = malloc(n != 0 ? n : 1);
+    uint8_t *copy = fuzz_block(n);
 
-    FUZZ_EXPECT(copy != NULL);
     if (n != 0)
         memcpy(copy, bytes, n);
     return copy;
@@ -39,9 +53,8 @@ static inline uint8_t *fuzz_copy(const uint8_t *bytes, size_t n)
 /* The same as a string. */
 static inline char *fuzz_string(const uint8_t *bytes, size_t n)
 {
-    char *text = malloc(n + 1);
+    char *text = fuzz_block(n + 1);
 
-    FUZZ_EXPECT(text != NULL);
     if (n != 0)
         memcpy(text, bytes, n);
     text[n] = 0;

@@ -37,8 +37,10 @@ static long by_bits(const char *text, size_t n, uint8_t *out)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     char *text = (char *)fuzz_copy(bytes, n);
-    uint8_t *expected = calloc(1, n + 1), *out = malloc(n / 4 * 3 + 1);
+    uint8_t *expected = fuzz_block(n + 1), *out = fuzz_block(n / 4 * 3 + 1);
     struct fcgi_err err = {.code = FCGI_E_OK};
+
+    memset(expected, 0, n + 1);
     long n_expected = by_bits(text, n, expected);
     size_t n_out = 0;
     int code = fcgi_base64_decode(text, n, out, &n_out, &err);

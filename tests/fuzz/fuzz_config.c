@@ -47,7 +47,8 @@ static void exported(const struct fcgi_config *config, int program)
     FILE *out = open_memstream(&help, &n);
     int rest;
 
-    fcgi_config_export(config);
+    FUZZ_EXPECT(out != NULL);
+    FUZZ_EXPECT(fcgi_config_export(config) == 0);
     FUZZ_EXPECT(fcgi_config_load(&child, program, 1, argv, &rest, on_warning, text) == 0);
     for (const struct fcgi_option *o = fcgi_config_options; o->name != NULL; o++) {
         if (o->help == NULL || o->kind == FCGI_OPTION_SWITCH || !(o->programs & program))

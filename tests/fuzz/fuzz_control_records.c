@@ -14,6 +14,30 @@ static void same(const struct spawn_params *a, const struct spawn_params *b)
     FUZZ_EXPECT(memchr(a->traceparent, 0, sizeof a->traceparent) != NULL);
 }
 
+static enum spawn_record_state feed(struct spawn_record_reader *reader, enum spawn_record_type type,
+                                    const uint8_t *bytes, size_t n)
+{
+    uint8_t header[SPAWN_RECORD_HEADER_BYTES];
+
+    spawn_record_header(header, type, 1, n);
+    spawn_record_feed(reader, header, sizeof header);
+    return spawn_record_feed(reader, bytes, n);
+}
+
+/* The bytes as parameters between records that are as they should be: nothing is waited for. */
+static void as_parameters(const uint8_t *bytes, size_t n)
+{
+    enum { MAX_CONTENT = 65535 };
+    static const uint8_t begin[8] = {0, 1};
+    struct spawn_record_reader reader;
+
+    spawn_record_init(&reader);
+    feed(&reader, SPAWN_RECORD_BEGIN, begin, sizeof begin);
+    feed(&reader, SPAWN_RECORD_PARAMS, bytes, n < MAX_CONTENT ? n : MAX_CONTENT);
+    feed(&reader, SPAWN_RECORD_PARAMS, begin, 0);
+    FUZZ_EXPECT(feed(&reader, SPAWN_RECORD_STDIN, begin, 0) != SPAWN_RECORD_MORE);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct spawn_record_reader whole, pieces;
@@ -27,5 +51,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     FUZZ_EXPECT(pieces.state == state);
     if (state == SPAWN_RECORD_WHOLE)
         same(&whole.params, &pieces.params);
+    as_parameters(bytes, n);
     return 0;
 }

@@ -76,6 +76,7 @@ static void answer(const struct fcgi_request *request, fcgi_dialect_fn *handler,
         fcgi_response_error(&response, &err, "0123456789abcdef");
     }
     fcgi_buffer_add(&response.head, "", 1);
+    FUZZ_EXPECT(!response.head.failed && !response.body.failed);
     check_answer(&response);
     response.head.n--;
     FUZZ_EXPECT(fcgi_response_seal(&response, 1) == 0);

@@ -18,7 +18,7 @@ static void feed(struct fcgi_resize *resize)
     int top = fcgi_resize_first_row(resize), end = fcgi_resize_end_row(resize);
     int left = fcgi_resize_first_column(resize);
     size_t row_bytes = (size_t)(fcgi_resize_end_column(resize) - left) * 3;
-    uint8_t *row = malloc(row_bytes + FCGI_RESIZE_SLACK);
+    uint8_t *row = fuzz_block(row_bytes + FCGI_RESIZE_SLACK);
     struct fcgi_strip strip = {.rgb = row, .stride = row_bytes, .left = left, .top = top, .n = 1};
 
     memset(row, 0x5a, row_bytes + FCGI_RESIZE_SLACK);
@@ -33,7 +33,7 @@ static void feed(struct fcgi_resize *resize)
 static void normalise(const uint8_t *crop, const struct wt_recipe *recipe)
 {
     size_t n = (size_t)recipe->crop * (size_t)recipe->crop * 3;
-    float *x = malloc(n * sizeof *x);
+    float *x = fuzz_block(n * sizeof *x);
 
     fcgi_preprocess_normalise(crop, recipe, x);
     for (size_t i = 0; i < n; i++)
@@ -49,7 +49,7 @@ static void resize(const struct wt_recipe *recipe, const struct fcgi_extent *acr
     int turned = orientation >= 5, shrink = across->shrink;
     int width = ((turned ? down : across)->in + shrink - 1) / shrink;
     int height = ((turned ? across : down)->in + shrink - 1) / shrink;
-    uint8_t *crop = malloc(crop_bytes);
+    uint8_t *crop = fuzz_block(crop_bytes);
     struct fcgi_resize *made =
         fcgi_resize_new(across, down, orientation, recipe->interpolation, crop, recipe->crop);
 

@@ -140,7 +140,7 @@ static void decode(struct fcgi_huffman *huffman, const struct spec spec[2], int 
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    struct fcgi_huffman *huffman = malloc(sizeof *huffman);
+    struct fcgi_huffman *huffman = fuzz_block(sizeof *huffman);
     struct spec spec[2];
 
     if (read_spec(&spec[0], &bytes, &n) == 0 && read_spec(&spec[1], &bytes, &n) == 0 && n > 1)

@@ -9,8 +9,8 @@ enum { MAX_TOKENS = 4096 };
 static void read_numbers(const struct wt_json *json, int value)
 {
     int n = wt_json_size(json, value), read;
-    float *floats = malloc((size_t)n * sizeof *floats);
-    int64_t *integers = malloc((size_t)n * sizeof *integers);
+    float *floats = fuzz_block((size_t)n * sizeof *floats);
+    int64_t *integers = fuzz_block((size_t)n * sizeof *integers);
 
     read = wt_json_numbers_floats(json, value, floats);
     FUZZ_EXPECT(read >= 0 && read <= n);
@@ -26,7 +26,7 @@ static void read_scalar(const struct wt_json *json, int value)
 {
     size_t n_raw, n = 0;
     const char *raw = wt_json_raw(json, value, &n_raw);
-    char *out = malloc(n_raw + 1), little[8];
+    char *out = fuzz_block(n_raw + 1), little[8];
     int64_t integer;
     double number;
 
@@ -63,7 +63,7 @@ static void read_object(const struct wt_json *json, int object)
         char *text;
 
         wt_json_raw(json, k, &n_raw);
-        text = malloc(n_raw + 1);
+        text = fuzz_block(n_raw + 1);
         FUZZ_EXPECT(wt_json_string(json, k, text, n_raw + 1, &n));
         if (strlen(text) == n && key == WT_JSON_NONE)
             FUZZ_EXPECT(wt_json_find(json, object, text) == wt_json_value(json, k));

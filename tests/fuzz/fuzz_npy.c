@@ -1,4 +1,4 @@
-/* npy */
+/* npy: NumPy's arrays, read, written and read again. */
 #include "fcgi/npy.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -12,6 +12,7 @@ static void write_back(const struct fcgi_npy *npy)
     struct fcgi_npy again;
     char path[32], text[256];
 
+    FUZZ_EXPECT(fcgi_npy_create(&writer, "", npy->type, FCGI_NPY_MAX_DIMS, npy->shape) != 0);
     if (rows == 0 || rows > MAX_ROWS || npy->data_bytes > 4096)
         return;
     int fd = fuzz_file(NULL, 0, path);

@@ -55,7 +55,7 @@ static inline int fuzz_tick(void *ctx, struct fcgi_err *err)
 static inline int fuzz_crop(struct fuzz_decode *decode)
 {
     const size_t crop_bytes = (size_t)decode->recipe.crop * (size_t)decode->recipe.crop * 3;
-    uint8_t *crop = malloc(crop_bytes), *before = malloc(crop_bytes);
+    uint8_t *crop = fuzz_block(crop_bytes), *before = fuzz_block(crop_bytes);
     struct fcgi_image_timing timing = {0, 0};
     struct fcgi_err err = {.code = FCGI_E_OK};
     int code;

@@ -39,6 +39,7 @@ static void tell(const char *path)
     struct wt_view view;
     struct wt_err err;
 
+    FUZZ_EXPECT(out != NULL);
     if (wt_view_open(&view, path, &err) == WT_OK) {
         uint8_t digest[32];
 

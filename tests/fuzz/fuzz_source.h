@@ -21,7 +21,7 @@ static inline void fuzz_tensors(const struct wt_source *source)
         FUZZ_EXPECT(count >= 0 && wt_source_find(source, tensor->name) == tensor);
         if (count > FUZZ_MAX_ELEMENTS)
             continue;
-        out = malloc((size_t)count * sizeof *out + 1);
+        out = fuzz_block((size_t)count * sizeof *out + 1);
         wt_tensor_floats(tensor, out, &err);
         free(out);
     }

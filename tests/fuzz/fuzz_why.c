@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     size_t at = 0, text_n = 0, told = 0;
     FILE *out = open_memstream(&text, &text_n);
 
+    FUZZ_EXPECT(out != NULL);
     look(&why, bytes, n);
     FUZZ_EXPECT(!why.failed);
     spawn_why_sort(&why);

@@ -5,11 +5,14 @@ fuzz_by_libfuzzer := $(findstring fuzzer,$(SAN))
 test_programs += $(fuzzers)
 define fuzz_vars
 $(1)_src    := $(1:fuzz-%=tests/fuzz/fuzz_%.c) fcgi/blas_env.c \
-               $(if $(fuzz_by_libfuzzer),,tests/fuzz/replay_main.c)
+               $(if $(fuzz_by_libfuzzer),,tests/fuzz/replay_main.c tests/fixtures/scarce.c)
 $(1)_libs   := libspawn.a libfcgi-app.a libweights.a libkernels.a
 $(1)_ldlibs  = $(if $(fuzz_by_libfuzzer),-fsanitize=fuzzer) $$(fcgi_ldlibs) $$(weights_ldlibs) $$(kernels_ldlibs)
 endef
 $(foreach f,$(fuzzers),$(eval $(call fuzz_vars,$(f))))
+
+# It is called before a sanitizer is ready.
+cflags_tests/fixtures/scarce.c := -fno-sanitize=all
 
 .PHONY: fuzz fuzz-programs fuzz-coverage
 # Some seeds are made by resnet-pack.

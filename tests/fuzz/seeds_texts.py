@@ -82,6 +82,8 @@ def npy():
         "missing": npy_file("{'descr': '<f4', }"), "no-dict": npy_file("[]"), "open-string": npy_file("{'descr"),
         "open-tuple": npy_file("{'shape': (1, 2"), "word": npy_file(head.replace("False", "Maybe")),
         "in-header": npy_file(head[:20]), "key-number": npy_file("{5: 1}"), "number-cut": npy_file("{'shape': (1 2)}"),
+        "header-cut": b"\x93NUMPY\1\0\x40\0" + head.encode()[:30],
+        "shape-word": npy_file(head.replace("(2, 3)", "x")), "shape-open": npy_file(head.replace("(2, 3)", "2")),
         "rows": npy_file(head.replace("2, 3", "2, 0")),
         "after": npy_file(head + " x"), "long-text": npy_file("{'descr': '" + "f" * 60 + "'}"), "no-colon": npy_file("{'descr' 1}"),
     }  # fmt: skip
@@ -154,6 +156,10 @@ def nginx():
         **out, "printed": b"nginx: configuration is ok\n" + main + printed, "quotes": b"a 'b c' \"d\\\"e\" f\\;g;\n",
         "open-quote": b"a 'b", "open-block": b"a { b {", "closed": b"}", "no-end": b"a b", "comment": b"# a\nb; # c\n",
         "variable": b"set $a ${b};", "many-words": b"a " + b"b " * 300 + b";", "include": b"include x*.conf;\n",
+        "include-file": b"http {\n include /proc/self/fd/900;\n}\nserver { include 900; include 90?; }\n",
+        "include-missing": b"include /nowhere/at/all;\n", "include-directory": b"include /proc/self;\n",
+        "escapes": b"a \\n \\t \\r \\\\ \"\\\"\" '\\'' a\\ b \\;\n", "sizes": b"a 1k 2m 3g 4K 5M 6G 7 8x k -1 99999999999999999999g;\n",
+        "times": b"a 1ms 2s 3m 4h 5d 6w 7M 8y 1h30m 1m1h 9 ms x 99999999999999999999s;\n",
         "deep": b"a {" * 100 + b"}" * 100, "long-word": b"w" * 9000 + b";", "lua": b"content_by_lua_block { x = { y } }\n",
     }  # fmt: skip
 
