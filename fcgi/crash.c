@@ -5,7 +5,9 @@
 
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -113,6 +115,22 @@ static void log_frames(void *const *frame, int n_frames)
     fcgi_log(FCGI_LOG_ERROR, "backtrace", "frames=%.*s", n ? (int)n - 1 : 0, text);
 }
 
+/* All threads compute from these pages: who finds one gone after the first waits for its end. */
+static _Noreturn void leave(const struct fcgi_board_worker *board)
+{
+    static atomic_flag leaving = ATOMIC_FLAG_INIT;
+
+    while (atomic_flag_test_and_set(&leaving))
+        poll(NULL, 0, -1);
+    fcgi_intact_leave(watched_file, board);
+}
+
+static int is_of_model(int number, const siginfo_t *info)
+{
+    return number == SIGBUS && info->si_code > 0 && watched_model &&
+           wt_model_maps(watched_model, info->si_addr);
+}
+
 static void report(int number, siginfo_t *info, void *context)
 {
     enum { FRAMES = 64 };
@@ -122,13 +140,14 @@ static void report(int number, siginfo_t *info, void *context)
     void *frame[FRAMES];
 
     (void)context;
+    if (board && is_of_model(number, info))
+        leave(board);
+    if (number == SIGBUS)
+        signal(SIGBUS, SIG_DFL);
     if (!board) {
         raise(number);
         return;
     }
-    if (number == SIGBUS && info->si_code > 0 && watched_model &&
-        wt_model_maps(watched_model, info->si_addr))
-        fcgi_intact_leave(watched_file, board);
     tell_body();
     asked = ask_for_record(info);
     if (!fcgi_scoreboard_request(board, &request))
@@ -148,8 +167,7 @@ void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
                       const struct fcgi_deaths *deaths)
 {
     stack_t stack = {.ss_sp = own_stack, .ss_size = sizeof own_stack};
-    struct sigaction action = {.sa_sigaction = report,
-                               .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
+    struct sigaction action = {.sa_sigaction = report};
     void *frame[1];
 
     watched_board = board;
@@ -159,8 +177,13 @@ void fcgi_crash_watch(struct fcgi_board_worker *board, const struct kn_net *net,
     backtrace(frame, 1);
     sigaltstack(&stack, NULL);
     sigfillset(&action.sa_mask);
-    for (int i = 0; i < N_SIGNALS; i++)
+    for (int i = 0; i < N_SIGNALS; i++) {
+        /* a second thread's missing page must not end the process before the first has said why */
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+        if (signals[i].number != SIGBUS)
+            action.sa_flags |= (int)SA_RESETHAND;
         sigaction(signals[i].number, &action, NULL);
+    }
 }
 
 void fcgi_crash_body(const uint8_t *bytes, size_t n)

@@ -1,5 +1,6 @@
 /* Last words: what a process says when it crashes, and that it still dies of the crash. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,8 +16,10 @@
 
 #include <cmocka.h>
 
+#include "fcgi/config.h"
 #include "fcgi/crash.h"
 #include "fcgi/log.h"
+#include "weights/mapping.h"
 
 static struct kn_net net = {.n_layers = 2,
                             .layer = {{.name = "conv1"}, {.name = "layer1.0.conv1"}}};
@@ -45,8 +48,8 @@ static int close_board(void **state)
     return 0;
 }
 
-/* Runs crash() in a child, and returns the signal that it died of; words: what it said. */
-static int death_of(void (*crash)(void), int json)
+/* Runs crash() in a child, and returns how it ended; words: what it said. */
+static int end_of(void (*crash)(void), int json)
 {
     int ends[2], status;
     size_t n = 0;
@@ -69,6 +72,14 @@ static int death_of(void (*crash)(void), int json)
     words[n] = 0;
     close(ends[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* The signal that it died of. */
+static int death_of(void (*crash)(void), int json)
+{
+    int status = end_of(crash, json);
+
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
@@ -154,6 +165,76 @@ static void while_the_page_is_written(void **state)
     assert_non_null(strstr(words, "stage=infer layer=layer1.0.conv1"));
 }
 
+/* ---- pages of a file that was cut off ------------------------------------------------------- */
+
+enum { PAGE_BYTES = 4096, READERS = 4 };
+static struct wt_mapping mapping;
+static struct wt_model model = {.impl = &mapping};
+static struct fcgi_intact intact;
+static pthread_barrier_t all_are_there;
+
+static const uint8_t *map_and_cut_off(void)
+{
+    int fd = memfd_create("model", MFD_CLOEXEC);
+    uint8_t *pages;
+
+    if (fd < 0 || ftruncate(fd, READERS * PAGE_BYTES))
+        _exit(1);
+    pages = mmap(NULL, READERS * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+    fcgi_intact_open(&intact, fd, "the-model");
+    fcgi_crash_model(&model, &intact);
+    if (pages == MAP_FAILED || ftruncate(fd, 0))
+        _exit(1);
+    return pages;
+}
+
+static void *read_page(void *page)
+{
+    pthread_barrier_wait(&all_are_there);
+    _exit(*(const volatile uint8_t *)page);
+}
+
+static void read_weights(void)
+{
+    const uint8_t *pages = map_and_cut_off();
+    pthread_t thread;
+
+    mapping.view.base = pages;
+    mapping.view.bytes = READERS * PAGE_BYTES;
+    pthread_barrier_init(&all_are_there, NULL, READERS);
+    for (int i = 1; i < READERS; i++)
+        if (pthread_create(&thread, NULL, read_page, (void *)(pages + i * PAGE_BYTES)))
+            _exit(1);
+    read_page((void *)pages);
+}
+
+static void read_something_else(void)
+{
+    _exit(*(const volatile uint8_t *)map_and_cut_off());
+}
+
+/* All threads read weights at once, so the second finds its page gone while the first still says
+ * so. */
+static void the_model_is_cut_off(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        int status = end_of(read_weights, 0);
+        const char *said = strstr(words, "event=model_changed");
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), FCGI_EXIT_MODEL);
+        assert_non_null(said);
+        assert_null(strstr(said + 1, "event="));
+    }
+}
+
+static void another_file_is_cut_off(void **state)
+{
+    (void)state;
+    assert_int_equal(death_of(read_something_else, 0), SIGBUS);
+    assert_non_null(strstr(words, "event=crashed signal=BUS"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_board, close_board)
 
 int main(void)
@@ -164,6 +245,8 @@ int main(void)
         TEST(the_stack_overflows),
         TEST(sent_by_somebody),
         TEST(while_the_page_is_written),
+        TEST(the_model_is_cut_off),
+        TEST(another_file_is_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

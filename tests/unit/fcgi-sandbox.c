@@ -233,6 +233,26 @@ static void a_thread_violates(void **state)
     assert_int_equal(board->violations, 1);
 }
 
+static void crash(long number)
+{
+    raise((int)number);
+}
+
+/* A crash stays that crash, whatever its handler has to call. */
+static void crashes_stay_what_they_are(void **state)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        int status = status_of(FCGI_SANDBOX_WORKER, crash, numbers[i]);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), numbers[i]);
+        assert_non_null(strstr(words, "event=crashed"));
+    }
+    assert_int_equal(board->violations, 0);
+}
+
 /* ---- what does not -------------------------------------------------------------------------- */
 
 static void work_as_ever(long number)
@@ -336,11 +356,11 @@ static void off_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(off_changes_nothing),        TEST(what_ends_a_worker),
-        TEST(what_ends_control),          TEST(only_one_signal_for_one_process),
-        TEST(a_thread_violates),          TEST(what_goes_on),
-        TEST(crashes_are_what_they_were), TEST(memory_ends_in_null),
-        TEST(descriptors_are_closed),
+        TEST(off_changes_nothing), TEST(what_ends_a_worker),
+        TEST(what_ends_control),   TEST(only_one_signal_for_one_process),
+        TEST(a_thread_violates),   TEST(crashes_stay_what_they_are),
+        TEST(what_goes_on),        TEST(crashes_are_what_they_were),
+        TEST(memory_ends_in_null), TEST(descriptors_are_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
