@@ -91,13 +91,13 @@ def fresh(wire):
     return re.sub(rb"MSEC\d{10}\.\d{3}", lambda _: b"MSEC%.3f" % time.time(), wire)
 
 
-def in_records(wire, most):
+def in_records(wire, most, kinds=(fcgi.PARAMS, fcgi.STDIN)):
     """The same request with records of so many bytes of content at most, and no padding."""
     out = b""
     for record in records(wire):
         data, id_ = content(record), struct.unpack(">H", record[2:4])[0]
         parts = [data[i : i + most] for i in range(0, len(data), most)]
-        parts = [data] if kind(record) == fcgi.BEGIN or not parts else parts
+        parts = parts if parts and kind(record) in kinds else [data]
         out += b"".join(fcgi.record(kind(record), part, id_) for part in parts)
     return out
 
