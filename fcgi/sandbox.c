@@ -11,7 +11,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "fcgi/config.h"
 #include "fcgi/log.h"
+#include "fcgi/memory.h"
 #include "fcgi/sandbox_rules.h"
 
 #if defined(__has_feature)
@@ -152,12 +154,14 @@ static int tell(const struct fcgi_sandbox *sandbox, enum fcgi_sandbox_state stat
 {
     if (sandbox->wish == FCGI_SANDBOX_WISH_REQUIRE) {
         snprintf(text, 512, "RESNET_SANDBOX=require: there is no sandbox: %s", reason);
-        return -1;
+        return -FCGI_EXIT_CONFIG;
     }
     fcgi_log(FCGI_LOG_WARN, "sandbox", "state=%s reason=%s", fcgi_scoreboard_sandbox_name(state),
              reason);
     return (int)state;
 }
+
+enum { FILTER_BYTES = 4 << 20 }; /* several times what making it takes */
 
 int fcgi_sandbox_enter(const struct fcgi_sandbox *sandbox, char text[512])
 {
@@ -166,6 +170,11 @@ int fcgi_sandbox_enter(const struct fcgi_sandbox *sandbox, char text[512])
 
     if (reason)
         return tell(sandbox, FCGI_SANDBOX_OFF, reason, text);
+    /* libseccomp crashes, or never returns, where it gets none */
+    if (!fcgi_memory_has(FILTER_BYTES)) {
+        snprintf(text, 512, "no memory for the sandbox's filter");
+        return -FCGI_EXIT_TRY_LATER;
+    }
     close_others(sandbox);
     limit(sandbox);
     watch(sandbox);

@@ -31,8 +31,9 @@ struct fcgi_sandbox {
     _Atomic uint64_t *violations;
 };
 
-/* For good, and for all threads of the process. Returns the state, to be published, or -1 with a
- * sentence when the wish is REQUIRE and it cannot be had. A violation logs the system call and the
+/* For good, and for all threads of the process. Returns the state, to be published, or a
+ * sentence and minus an exit code: FCGI_EXIT_CONFIG when the wish is REQUIRE and it cannot be had,
+ * FCGI_EXIT_TRY_LATER without memory. A violation logs the system call and the
  * request, is counted, and ends the process by SIGSYS, after the handler that was there before. */
 int fcgi_sandbox_enter(const struct fcgi_sandbox *sandbox, char text[512]);
 

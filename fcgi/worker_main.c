@@ -68,7 +68,7 @@ static int enter_sandbox(struct fcgi_worker *worker, char text[512])
     int state = fcgi_sandbox_enter(&sandbox, text);
 
     if (state < 0)
-        return FCGI_EXIT_CONFIG;
+        return -state;
     atomic_store(&worker->board->sandbox, (uint32_t)state);
     return 0;
 }

@@ -68,7 +68,7 @@ static int enter_sandbox(const struct fcgi_config *config, const struct spawn_co
     int state = fcgi_sandbox_enter(&sandbox, text);
 
     if (state < 0)
-        return FCGI_EXIT_CONFIG;
+        return -state;
     atomic_store(&scene->pages->control->sandbox, (uint32_t)state);
     return 0;
 }
