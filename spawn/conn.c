@@ -182,15 +182,17 @@ static void hear_sockets(struct spawn_conns *conns, uint32_t events)
  * the queues keep what they have, and would wake us for ever, until some time has passed. */
 static bool make_room(struct spawn_conns *conns, int error)
 {
-    if (!conns->is_short)
+    int64_t now_ns = spawn_now_ns();
+
+    if (now_ns >= conns->quiet_due_ns)
         fcgi_log(FCGI_LOG_ERROR, "accept_failed", "error=%s", strerror(error));
-    conns->is_short = true;
+    conns->quiet_due_ns = now_ns + SPAWN_CONN_QUIET_MS * 1000000LL;
     if (conns->lists[SPAWN_CONN_READING].first) {
         drop(conns, conns->lists[SPAWN_CONN_READING].first);
         return true;
     }
     hear_sockets(conns, 0);
-    conns->rest_due_ns = spawn_now_ns() + SPAWN_CONN_REST_MS * 1000000LL;
+    conns->rest_due_ns = now_ns + SPAWN_CONN_REST_MS * 1000000LL;
     return false;
 }
 
@@ -209,7 +211,6 @@ static bool accept_one(struct spawn_conns *conns, int listen_fd)
         return true;
     if (fd < 0)
         return errno == EAGAIN ? false : make_room(conns, errno);
-    conns->is_short = false;
     struct spawn_conn *conn = take_place(conns);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
     if (!conn || epoll_ctl(conns->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {

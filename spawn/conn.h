@@ -15,7 +15,8 @@ enum {
     SPAWN_CONN_ASK_MS = 800,   /* for the supervisor's loop to answer; probes give up at 1 s */
     SPAWN_CONN_IO_MS = 10000,  /* to send a request, to take an answer */
     SPAWN_CONN_LEAVE_MS = 1000,
-    SPAWN_CONN_REST_MS = 100, /* before accepting is tried again */
+    SPAWN_CONN_REST_MS = 100,    /* before accepting is tried again */
+    SPAWN_CONN_QUIET_MS = 10000, /* without want of descriptors, before it is news again */
 };
 
 enum spawn_conn_state {
@@ -50,8 +51,8 @@ struct spawn_conns {
     uint64_t questions;
     bool leaving;
     int64_t leave_due_ns;
-    bool is_short;       /* of descriptors, when last something was to be accepted */
-    int64_t rest_due_ns; /* nothing is accepted until then; INT64_MAX: it is */
+    int64_t quiet_due_ns; /* want of descriptors is not told of again until then */
+    int64_t rest_due_ns;  /* nothing is accepted until then; INT64_MAX: it is */
     struct spawn_scene scene;
     struct spawn_conn_list lists[SPAWN_CONN_N_STATES];
     struct spawn_conn all[SPAWN_CONN_MAX];

@@ -43,7 +43,7 @@ int spawn_logsink_open(struct spawn_log *log, const char *path, char text[SPAWN_
     if (!log->held || pipe2(ends, O_CLOEXEC) || open_file(path))
         return spawn_refusal(text, "open the log", path, "RESNET_LOG");
     log->read_fd = ends[0];
-    log->write_fd = ends[1]; /* blocking for the workers: no line is dropped while we are busy */
+    log->write_fd = ends[1]; /* its writers open it again, without blocking (fcgi/log_out.h) */
     fcntl(log->read_fd, F_SETFL, O_NONBLOCK);
     fcntl(log->read_fd, F_SETPIPE_SZ, PIPE_BYTES); /* where not allowed, the default will do */
     return 0;
