@@ -317,7 +317,7 @@ class Ordinary(threading.Thread):
 
 def everything():
     with Service(workers=2, RESNET_MAX_IMAGES=MAX_IMAGES, RESNET_MAX_BODY="2m") as service:
-        before, ordinary = service.workers(), Ordinary(service)
+        before, ordinary = service.all_workers(), Ordinary(service)
         ordinary.start()
         try:
             for test in (values, texts, encoding_of_text, strings, members, too_many, large, forms,

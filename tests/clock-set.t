@@ -25,7 +25,7 @@ def under_load():
     """With a queue, so that requests stand in it while the clock is set; some minutes look as if
     they had stood there for that long."""
     with Clock() as clock, Service(workers=2, faults="sleep=2@*") as service:
-        pictures, workers = known(service), service.workers()
+        pictures, workers = known(service), service.all_workers()
         with Load(service, pictures, 8) as load:
             for step_s in STEPS_S:
                 clock.set(step_s)

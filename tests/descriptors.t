@@ -142,6 +142,7 @@ def worker_starts():
 # ---- while it runs --------------------------------------------------------------------------------
 def workers_wait():
     with Service(workers=2) as running, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        running.until_idle(2)  # who starts needs descriptors for that
         workers = running.workers()
         with Limited(workers):
             answers = [pool.submit(running.post, PICTURE) for _ in range(4)]

@@ -433,7 +433,7 @@ def every_code():
 
 def everything():
     with Service(workers=2) as service:
-        before = service.workers()
+        before = service.all_workers()
         for test in (answers, internal, methods, wrong_things, same_digits, clients):
             test(service)
         tap.equal(service.workers(), before, "the same workers are still there")

@@ -42,7 +42,7 @@ def service():
 
 def goes_on():
     with service() as s:
-        pictures, workers = known(s), s.workers()
+        pictures, workers = known(s), s.all_workers()
         asked = Asked(s, "frozen-for-a-while")
         pid = asked.worker["pid"]
         os.kill(pid, signal.SIGSTOP)

@@ -48,7 +48,7 @@ def alone_part(service, picture):
 
 
 def helpers_part(service, work):
-    pids = service.workers()
+    pids = service.all_workers()
     before = used(pids)
     work()
     own, helpers = (b - a for a, b in zip(before, used(pids)))

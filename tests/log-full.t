@@ -55,7 +55,7 @@ def a_file_that_may_not_grow():
         service.wait_ready()
         before = asks(service, "before")
         until(lambda: set(before) <= set(ids(read(log))), 60, "their lines")
-        workers = service.workers()
+        workers = service.all_workers()
         soft, hard = resource.prlimit(service.spawn.pid, resource.RLIMIT_FSIZE)
         end = os.path.getsize(log) + 50
         resource.prlimit(service.spawn.pid, resource.RLIMIT_FSIZE, (end, hard))
@@ -79,7 +79,7 @@ def a_full_device():
         with open("/dev/full", "ab", buffering=0) as full:
             service.start_spawn(stderr=full)
         service.wait_ready()
-        workers = service.workers()
+        workers = service.all_workers()
         asks(service, "stderr is /dev/full")
         tap.equal(service.workers(), workers, "stderr is /dev/full: nobody died")
 
@@ -93,7 +93,7 @@ def a_pipe_that_nobody_reads():
         tap.ok(not fcntl.fcntl(write_fd, fcntl.F_GETFL) & os.O_NONBLOCK, "the pipe is as it was")
         os.close(write_fd)
         service.wait_ready()
-        workers = service.workers()
+        workers = service.all_workers()
         asks(service, "a pipe that nobody reads", 24)
         tap.equal(service.workers(), workers, "a pipe that nobody reads: nobody died")
         os.set_blocking(read_fd, False)

@@ -154,7 +154,7 @@ def damaged(path):
 def touched(path):
     """Its time alone: it is checked again, and that is all."""
     with Service(workers=2, model=path) as service:
-        pictures, before = known(service), set(service.workers())
+        pictures, before = known(service), set(service.all_workers())
         with Load(service, pictures, 4) as load:
             until_served(load)
             os.utime(path)
@@ -166,7 +166,7 @@ def touched(path):
 
 def renamed_over(path):
     with Service(workers=2, model=path) as service:
-        pictures, before = known(service), service.workers()
+        pictures, before = known(service), service.all_workers()
         with Load(service, pictures, 4) as load:
             put(model("1/4"), path)
             until_served(load)

@@ -123,8 +123,8 @@ def no_more_threads(group):
         group.lift()
         service.wait_ready()
         until(lambda: not reason(service), 60, "no reason any more")
-        tap.equal(len(service.workers()), 2, "with room again, two workers")
-        pictures, workers = known(service), service.workers()
+        tap.equal(len(service.all_workers()), 2, "with room again, two workers")
+        pictures, workers = known(service), service.all_workers()
         with Load(service, pictures, 4) as load:
             group.limit(group.count() - 1)
             os.kill(workers[0], signal.SIGKILL)

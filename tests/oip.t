@@ -313,7 +313,7 @@ def golden():
 
 def everything():
     with Service(workers=2, RESNET_MAX_IMAGES=4) as service:
-        before = service.workers()
+        before = service.all_workers()
         with kserve_client.Client("127.0.0.1", service.port) as client:
             for test in (server, model, repository, paths):
                 test(client)

@@ -117,7 +117,7 @@ def everybody_at_once():
             tap.equal(int(file.read()), service.spawn.pid, "the pid file is the new one's")
         tap.equal(service.post(draw.jpeg()).status, 200, "a supervisor that is started again answers")
         tap.equal(known(service), pictures, "as before")
-        tap.equal(len(service.workers()), 3, "with all its workers")
+        tap.equal(len(service.all_workers()), 3, "with all its workers")
 
 
 def one_of_them():

@@ -40,7 +40,7 @@ def closes_idle_connections():
 def workers_anew():
     with Service(workers=2) as service:
         pictures = known(service)
-        first = service.workers()
+        first = service.all_workers()
         kept = while_reloading(service, pictures, service.spawn, 1, "HUP")
         tap.ok(kept.all_good(), "HUP: nor does it touch kept connections", kept.results)
         until(lambda: not service.status()["reload"]["active"], 60, "the last reload")
@@ -65,7 +65,7 @@ def broken_model():
     shutil.copy(small_model(), model)
     service.environment["RESNET_MODEL"] = model
     with service:
-        pictures, workers = known(service), service.workers()
+        pictures, workers = known(service), service.all_workers()
         with open(model + ".new", "wb") as file:
             file.write(damaged_model())
         with Load(service, pictures) as load:

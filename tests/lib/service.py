@@ -333,6 +333,12 @@ class Service:
         """Pids of the resnet-fcgi processes below resnet-spawn."""
         return children(self.spawn.pid, "resnet-fcgi")
 
+    def all_workers(self):
+        """The same once all are there; a service is ready with the first."""
+        wanted = int(self.environment["RESNET_WORKERS"])
+        return until(lambda: len(found := self.workers()) == wanted and found, START_S,
+                     f"{wanted} workers")  # fmt: skip
+
     def until_idle(self, workers):
         """Waits until so many workers are there and none has anything to do."""
 
