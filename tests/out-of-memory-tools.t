@@ -19,8 +19,8 @@ import tap
 from scarce import FOR_EVER, Scarce
 from service import Service
 
-LONG = tap.T >= 60
-TRIES = 1 << 30 if LONG else 10  # of one command; the others are passed over at equal distances
+# Of one command; the others are passed over at equal distances. T=600: all.
+TRIES = 1 << 30 if tap.T >= 600 else 50 if tap.T >= 60 else 10
 
 
 class Command:
