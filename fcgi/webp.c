@@ -64,7 +64,7 @@ static int fail(VP8StatusCode status, struct fcgi_err *err)
 /* The demuxer's, of chunks and frames; a file of one picture and nothing else has none. */
 static uint64_t list_bytes(const uint8_t *bytes, size_t n)
 {
-    return memcmp(bytes + 12, "VP8X", 4) == 0 ? (uint64_t)n * LIST_BYTES_A_BYTE : 0;
+    return n >= 16 && memcmp(bytes + 12, "VP8X", 4) == 0 ? (uint64_t)n * LIST_BYTES_A_BYTE : 0;
 }
 
 /* The whole file's chunks. Says which it is: ended early, or not a WebP inside. Of memory, the

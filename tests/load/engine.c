@@ -193,7 +193,7 @@ static void finish(struct t_engine *engine, const struct t_source *source, CURL 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &slot);
     answer = &slot->answer;
     answer->end_ns = t_engine_now_ns();
-    answer->code = code;
+    answer->code = slot->body.failed ? CURLE_OUT_OF_MEMORY : code;
     if (curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &value) == CURLE_OK)
         answer->status = (int)value;
     if (curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &value) == CURLE_OK)

@@ -38,7 +38,9 @@ struct t_pictures t_pictures_list(const struct t_options *options)
         if (fcgi_classify_files_add(&files, options->path[i], text) != 0)
             t_options_quit(T_EXIT_USAGE, "%s", text);
     pictures.path = calloc(files.n + 1, sizeof *pictures.path);
-    for (size_t i = 0; pictures.path != NULL && i < files.n; i++)
+    if (pictures.path == NULL)
+        t_options_quit(T_EXIT_TRY_LATER, "no memory for the names of %zu pictures", files.n);
+    for (size_t i = 0; i < files.n; i++)
         if (!files.file[i].listed || is_picture(files.file[i].path)) {
             pictures.path[pictures.n++] = files.file[i].path;
             files.file[i].path = NULL;
