@@ -90,15 +90,19 @@ static void look_into(const struct t_answer *answer, struct t_outcome *outcome)
     struct wt_json json = {0};
     struct wt_err err;
     int good = answer->status >= 200 && answer->status < 300;
+    enum wt_code code = WT_EFORMAT;
 
-    if (answer->n_body > 0 &&
-        wt_json_parse_numbers(&json, answer->body, answer->n_body, MAX_TOKENS, &err) == WT_OK) {
+    if (answer->n_body > 0)
+        code = wt_json_parse_numbers(&json, answer->body, answer->n_body, MAX_TOKENS, &err);
+    if (code == WT_OK) {
         int success = wt_json_find(&json, WT_JSON_ROOT, "success");
         outcome->ok = good && wt_json_type(&json, success) != WT_JSON_FALSE;
         if (!outcome->ok)
             take_code(&json, outcome);
         if (good && !outcome->ok && outcome->detail[0] == '\0')
             say(outcome, "success is false");
+    } else if (code == WT_ENOMEM) {
+        say(outcome, "no memory to read it");
     } else if (looks_like_html(answer)) {
         say(outcome, "HTML");
     } else if (good) {
