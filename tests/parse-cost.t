@@ -73,7 +73,7 @@ def count(model, requests):
     """{name: Counts} of requests, each from behind the answer before to its own."""
     directory = tempfile.mkdtemp(prefix="resnet-cg.")
     out = os.path.join(directory, "out")
-    wrapper = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}",
+    wrapper = ["valgrind", "-q", "--vgdb=no", "--tool=callgrind", f"--callgrind-out-file={out}",
                "--dump-after=fcgi_response_send"]  # fmt: skip
     try:
         worker = Worker(wrapper=wrapper, model=model, RESNET_ISA="avx2", RESNET_MAX_IMAGES=1,

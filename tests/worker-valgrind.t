@@ -36,7 +36,8 @@ def no_leak():
     if service.SANITIZED:
         return tap.skip("valgrind", "a sanitizer looks already")
     report = os.path.join(service.BUILD, f"worker-valgrind.{os.getpid()}.log")
-    wrapper = [valgrind, "-q", "--leak-check=full", "--show-leak-kinds=definite,indirect,possible",
+    wrapper = [valgrind, "-q", "--vgdb=no", "--leak-check=full",
+               "--show-leak-kinds=definite,indirect,possible",
                "--errors-for-leak-kinds=definite,indirect,possible", "--error-exitcode=99",
                f"--log-file={report}"]  # fmt: skip
     worker = Worker(wrapper=wrapper, RESNET_REQUEST_TIMEOUT="10m", RESNET_MAX_IMAGES=1)
