@@ -151,7 +151,7 @@ static void a_reader_sees_one_request(void **state)
     (void)state;
     fcgi_scoreboard_name(page, "a", "n", "POST", "a");
     assert_int_equal(pthread_create(&writer, NULL, write_ids, page), 0);
-    for (int tries = 0; tries < 100000; tries++) {
+    for (int tries = 0; tries < 100000 || !seen; tries++) {
         if (!fcgi_scoreboard_request(page, &request))
             continue;
         seen++;
