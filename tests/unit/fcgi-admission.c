@@ -52,7 +52,7 @@ static int open_worker(void **state)
     peer = ends[1];
     close(fd);
     close(deaths_fd);
-    dequeue(5, 1000);
+    dequeue(5, 600000);
     return 0;
 }
 

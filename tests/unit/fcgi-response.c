@@ -138,7 +138,7 @@ static void a_slow_reader_gets_it_all(void **state)
     assert_int_equal(fcgi_response_seal(&response, 1), 0);
     reader.fd = fds[0];
     assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
-    assert_int_equal(fcgi_response_send(&response, fds[1], 30000), 0);
+    assert_int_equal(fcgi_response_send(&response, fds[1], 3600000), 0);
     close(fds[1]);
     pthread_join(thread, NULL);
     assert_int_equal(reader.n, response.wire.n);
