@@ -39,25 +39,26 @@ static void retry_after(void **state)
     assert_int_equal(spawn_shed_retry_after_s(65535, 1e9, 1), 60); /* a minute at most */
 }
 
-/* In the abstract namespace, so that nothing is left behind. */
-static socklen_t make_address(struct sockaddr_un *address)
+/* In the abstract namespace, so that nothing is left behind; the kernel chooses a free name. */
+static socklen_t bind_somewhere(int fd, struct sockaddr_un *address)
 {
-    memset(address, 0, sizeof *address);
+    socklen_t n = sizeof *address;
+
     address->sun_family = AF_UNIX;
-    snprintf(address->sun_path + 1, sizeof address->sun_path - 1, "resnet-queue-%d", (int)getpid());
-    return sizeof *address;
+    assert_int_equal(bind(fd, (struct sockaddr *)address, sizeof address->sun_family), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)address, &n), 0);
+    return n;
 }
 
 static void queue_depth(void **state)
 {
     enum { N = 3 };
     struct sockaddr_un address;
-    socklen_t n = make_address(&address);
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t n = bind_somewhere(listener, &address);
     int clients[N];
     (void)state;
 
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, n), 0);
     assert_int_equal(listen(listener, N), 0);
     uint64_t inode = spawn_sockets_inode(listener);
     int depth = spawn_queue_depth(inode);
