@@ -318,9 +318,11 @@ class Service:
         return self.metrics().get(name, 0)
 
     def logged(self, event):
-        """Lines of resnet-spawn and the workers, each a dict of its fields."""
+        """Lines of resnet-spawn and the workers, each a dict of its fields; one that is still being
+        written is left out."""
         with open(self.log, encoding="utf-8", errors="replace") as file:
-            lines = [line.split(" ", 1) for line in file if f" event={event} " in line.rstrip() + " "]
+            whole = [line[:-1] for line in file if line.endswith("\n")]
+        lines = [line.split(" ", 1) for line in whole if f" event={event} " in line + " "]
         return [dict(f.split("=", 1) for f in fields(rest)) for _, rest in lines]
 
     def access(self):

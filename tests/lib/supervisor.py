@@ -151,7 +151,8 @@ class Supervisor:
             return file.read()
 
     def logged(self, event):
-        return [line for line in self.log().splitlines() if f" event={event} " in line + " "]
+        whole = self.log().rpartition("\n")[0].splitlines()  # not what is still being written
+        return [line for line in whole if f" event={event} " in line + " "]
 
     def signal(self, sig):
         self.process.send_signal(sig)

@@ -111,8 +111,9 @@ class Worker:
 
     # ---- what it says -----------------------------------------------------------------------
     def lines(self):
+        """Of its log; one that is still being written is left out."""
         with open(self.log, encoding="utf-8") as log:
-            return log.read().splitlines()
+            return log.read().rpartition("\n")[0].splitlines()
 
     def events(self, name):
         """Log lines of one event."""
