@@ -7,6 +7,7 @@ Leaving the block drains both and insists on exit code 0; an exception shows the
 """
 
 import fcntl
+import functools
 import json
 import os
 import random
@@ -92,11 +93,19 @@ def real_model():
     return path
 
 
+@functools.lru_cache
+def ports_taken():
+    """A file whose byte N is locked by the test that has port N: until it ends."""
+    os.makedirs(BUILD, exist_ok=True)
+    return os.open(os.path.join(BUILD, "ports.lock"), os.O_RDWR | os.O_CREAT)
+
+
 def free_port():
-    """A port that is free, and so is the next."""
+    """A port that is free, and so is the next; no other test is given them as long as this one runs."""
     for _ in range(200):
         port = random.randrange(20000, 32000, 2)
         try:
+            fcntl.lockf(ports_taken(), fcntl.LOCK_EX | fcntl.LOCK_NB, 2, port)
             for number in (port, port + 1):
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
