@@ -61,7 +61,7 @@ def other_ends():
         "too slow": ("echo ok 1\necho 1..1\nexec sleep 100", 1, "1 passed, 2 failed, 0 skipped"),
     }  # fmt: skip
     for name, (script, code, last) in cases.items():
-        options = ("-t", "1") if name == "too slow" else ()
+        options = ("-t", "10") if name == "too slow" else ()
         tap.equal((lambda c, l: (c, l[-1]))(*run("#!/bin/sh\n" + script, *options)), (code, last), name)
 
 

@@ -136,7 +136,7 @@ class Root:
              "sh", "-ec", BOOT, "sh", self.path],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and self.init.poll() is None:
             with contextlib.suppress(OSError, IndexError):
                 state = self.run("systemctl", "is-system-running", check=False).stdout.strip()

@@ -62,7 +62,7 @@ def model(width, precision="fp32", side_px=224):
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
             command = [pack, "random", "--seed", "1", "--width", width, "--precision", precision, "-o", path]
             command += [] if side_px == 224 else ["--resize", str(side_px), "--crop", str(side_px)]
-            subprocess.run(command, check=True, env=clean_environment(), timeout=120)
+            subprocess.run(command, check=True, env=clean_environment(), timeout=600)
     return path
 
 
@@ -89,7 +89,7 @@ def real_model():
         pack = program("resnet-pack")
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(pack):
             command = [pack, "pack", source, "--precision", "fp32,bf16,int8", "-o", path]
-            subprocess.run(command, check=True, env=clean_environment(), timeout=300)
+            subprocess.run(command, check=True, env=clean_environment(), timeout=600)
     return path
 
 

@@ -110,8 +110,8 @@ class Supervisor:
             FAKE_DIR=self.directory,
             RESNET_RUN_DIR=self.run_dir,
             RESNET_WORKERS=str(workers),
-            RESNET_START_TIMEOUT="20s",
-            RESNET_DRAIN_TIMEOUT="20s",
+            RESNET_START_TIMEOUT="60s",
+            RESNET_DRAIN_TIMEOUT="60s",
         )
         self.environment.update(environment or {})
         if start:

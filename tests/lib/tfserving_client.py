@@ -46,7 +46,7 @@ class Client:
             raise ValueError(status)
         return status["state"]
 
-    def wait_available(self, seconds=30):
+    def wait_available(self, seconds=60):
         deadline = time.monotonic() + seconds
         while self.state() != "AVAILABLE":
             if time.monotonic() > deadline:

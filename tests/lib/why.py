@@ -62,7 +62,7 @@ def golden(name, done, without=(), layers=False):
 
 # ---- of a running service ----------------------------------------------------------------------
 
-LOG_S = 20  # for the lines that are still on their way through the supervisor's pipe
+LOG_S = 60  # for the lines that are still on their way through the supervisor's pipe
 
 
 def once_written(name, telling, without=(), layers=False):
