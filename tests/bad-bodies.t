@@ -251,7 +251,7 @@ def injection(service):
         tap.ok(listed(answer) and answer.header("x-evil") is None, f"{name}: no header of it", answer)
     refused("a key", service.post(b'{"a\\r\\nX-Evil: 1":1}', JSON), 400, "bad_request")
     with open(service.log, "rb") as file:
-        lines = file.read().splitlines()
+        lines = file.read().rpartition(b"\n")[0].splitlines()  # the last may be half there
     tap.ok(not any(line.startswith(INJECTED) for line in lines), "no line of the log begins so")
     shape = re.compile(rb"^\S+Z? .*\bevent=")
     odd = [line for line in lines if not shape.match(line)]
