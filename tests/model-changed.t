@@ -5,6 +5,7 @@ others, and a good file under the name is taken without being told. Renaming one
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -12,7 +13,7 @@ import threading
 import tap
 import web
 from load import Load, known, without_id
-from service import Service, clean_environment, model, program, small_model, until
+from service import START_S, Service, clean_environment, model, program, small_model, until
 
 SLOW = "sleep=4@*"  # each layer: a request takes a quarter of a second
 
@@ -34,6 +35,12 @@ def put(source, path):
     os.rename(path + ".new", path)
 
 
+def known_when_all_serve(service):
+    """A file that is no good while one of the first generation still loads it ends the service."""
+    until(lambda: service.status()["state"] == "serving", START_S, "all workers")
+    return known(service)
+
+
 def until_served(load, more=20):
     n = load.good()
     until(lambda: load.good() >= n + more, 60, "answers")
@@ -42,12 +49,12 @@ def until_served(load, more=20):
 def cut_off(path):
     """While requests are computed; a good file is put back by renaming, and nobody is told."""
     with Service(workers=3, model=path, faults=SLOW) as service:
-        pictures = known(service)
+        pictures = known_when_all_serve(service)
         with Load(service, pictures, 4) as load:
             until_served(load, 4)
             os.truncate(path, 100_000)
-            until(lambda: "100000" in reason(service), 60, "the reason")
-            status, told = service.status(), ctl(service, "doctor").stdout
+            status = until(lambda: "100000" in ((now := service.status())["reason"] or "") and now, 60, "the reason")
+            told = ctl(service, "doctor").stdout
             until(lambda: service.logged("back_off"), 60, "back-off")
             tries = len(service.logged("worker_end"))
             put(small_model(), path)
@@ -73,7 +80,9 @@ def asked_why(service):
     lost = [line for line in service.logged("lost") if line["end"] == "model_changed"]
     if not lost:
         return tap.skip("resnet-ctl why", "all workers were between two requests")
-    told = ctl(service, "why", lost[0]["request_id"], "--from", service.log, service.access_log).stdout
+    asked = lost[0]["request_id"]
+    until(lambda: asked in [line["request_id"] for line in service.access()], 60, "nginx's line of it")
+    told = ctl(service, "why", asked, "--from", service.log, service.access_log).stdout
     return tap.ok("model file had been changed" in told and "Answered 200" in told, "resnet-ctl why says so", told)
 
 
@@ -113,11 +122,13 @@ def written_over(path):
     with open(other, "rb") as file:
         other = file.read()
     with Service(workers=3, model=path, faults=SLOW) as service:
-        first = known(service)
+        first = known_when_all_serve(service)
         with Asking(service, first) as asking:
             until(lambda: len(asking.answers) >= 8, 60, "answers")
+            service.spawn.send_signal(signal.SIGSTOP)  # nobody is started from half of it
             with open(path, "r+b") as file:
                 file.write(other)
+            service.spawn.send_signal(signal.SIGCONT)
             until(lambda: service.logged("reload_done"), 60, "another generation")
             n = len(asking.answers)
             until(lambda: len(asking.answers) >= n + 12, 60, "answers")
@@ -136,7 +147,7 @@ def written_over(path):
 def damaged(path):
     """A few bytes in the middle, as a bad disk or a stray write would: nothing is computed from it."""
     with Service(workers=2, model=path) as service:
-        pictures = known(service)
+        pictures = known_when_all_serve(service)
         with open(path, "r+b") as file:
             for at in range(1 << 16, os.path.getsize(path), 1 << 16):
                 file.seek(at)
