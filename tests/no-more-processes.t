@@ -104,7 +104,7 @@ def at_a_reload(group):
         group.lift()
         s.mode("ok")
         os.kill(pids[0], signal.SIGKILL)
-        wait_for(lambda: len(s.pids()) == 2 and s.pids()[0] not in (0, pids[0]), "another worker")
+        wait_for(lambda: len(now := s.pids()) == 2 and now.get(0, 0) not in (0, pids[0]), "another worker")
         workers = {worker["generation"] for worker in s.status()["workers"]}
         tap.equal(workers, {1}, "a respawn is of the generation that serves")
         s.signal(signal.SIGHUP)
@@ -117,8 +117,7 @@ def no_more_threads(group):
     with Service(workers=2, cold=True, before=group.command, RESNET_THREADS=THREADS) as service:
         group.limit(3)  # the supervisor, resnet-control, a worker
         service.start_spawn()
-        until(lambda: "thread" in reason(service), 60, "the reason")
-        why = reason(service)
+        why = until(lambda: "thread" in (now := reason(service)) and now, 60, "the reason")
         tap.ok("pids.max" in why and "RESNET_THREADS" in why, "no threads at the start: /status says what to do", why)
         group.lift()
         service.wait_ready()
