@@ -2,7 +2,7 @@
 """The other Debian's compiler, libraries, Python and nginx: the tree is built in a root of its own,
 from `make` alone as the README says; the unit tests pass there, and photographs are classified."""
 
-# timeout: 900
+# timeout: 2400
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def copy(to):
     subprocess.run(["tar", "-C", to, "-xf", "-"], input=data, check=True)
 
 
-def inside(debian, command, name, timeout=600):
+def inside(debian, command, name, timeout=1500):
     """One point: a command in the tree that ends with 0. Returns its lines."""
     script = f"cd {PLACE} && {command}"
     done = debian.run("sh", "-c", script, check=False, timeout=timeout, T="5", RESNET_SHARED="")
