@@ -72,6 +72,7 @@ def real():
         with service.Service(workers=4, model=model, RESNET_PRECISION=precision) as running:
             for _ in range(8):
                 running.post(draw.jpeg())
+            running.until_idle(4)
             pss = [pss_bytes(pid) for pid in running.workers()]
         tap.note(f"four workers' PSS: {[round(n / 2**20, 1) for n in pss]}, {sum(pss) / 2**20:.0f} MiB")
         tap.ok(len(pss) == 4 and sum(pss) <= limit, f"{precision}: PSS of {limit >> 20} MiB at most", pss)
