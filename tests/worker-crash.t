@@ -76,7 +76,7 @@ def crash(fault, expected, pattern, number=None):
         name = "crash-" + fault.split("@")[0]
         with without_an_answer(worker, HTTP_X_REQUEST_ID=name, REQUEST_ID="f" * 32) as peer:
             if number:
-                service.until(lambda: worker.events("fault"), 30, "the fault")
+                service.until(lambda: worker.events("fault"), 60, "the fault")
                 worker.process.send_signal(number)
             tap.equal(worker.process.wait(60), -expected, f"{fault}: dies of {expected.name}")
             try:
