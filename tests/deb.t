@@ -78,6 +78,10 @@ class Clients:
             except (web.Broken, OSError) as error:
                 self.bad.append(str(error))
 
+    def until_answered(self, more):
+        n = self.good
+        service.until(lambda: self.good > n + more, 60, "answers")
+
     def __enter__(self):
         for thread in self._threads:
             thread.start()
@@ -142,9 +146,9 @@ def upgrade(debian, package, port):
         shutil.copy(newer(package, directory), debian.at("/tmp/next.deb"))
     before = debian.systemctl("show", "-p", "MainPID", "resnet-fcgi").stdout
     with Clients(port) as clients:
-        time.sleep(1)
+        clients.until_answered(10)
         debian.run("dpkg", "-i", "/tmp/next.deb")
-        time.sleep(1)
+        clients.until_answered(10)
     after = debian.systemctl("show", "-p", "MainPID", "resnet-fcgi").stdout
     tap.ok(before != after, "an upgrade goes over to the new programs", (before, after))
     tap.ok(clients.good > 10 and not clients.bad,
@@ -156,6 +160,7 @@ def restart_and_reload(debian, port):
         for _ in range(3):
             debian.systemctl("restart", "resnet-fcgi")
             debian.systemctl("reload", "resnet-fcgi")
+        clients.until_answered(10)
     tap.equal(generation(port), 2, "systemctl reload: the next generation")
     tap.ok(clients.good > 10 and not clients.bad,
            f"three restarts and reloads cost none of {clients.good}", clients.bad[:3])  # fmt: skip
