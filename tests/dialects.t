@@ -16,7 +16,7 @@ import tfserving_client
 import torchserve_client
 import web
 from kserve_client import Input, Output
-from service import TOP, Service
+from service import START_S, TOP, Service, until
 
 PHOTO, OTHER = draw.jpeg(), draw.jpeg(seed=2, progressive=True)
 B64 = base64.b64encode(PHOTO).decode()
@@ -433,7 +433,9 @@ def every_code():
 
 def everything():
     with Service(workers=2) as service:
-        before = service.all_workers()
+        # Ready with its first worker, started with all of them.
+        until(lambda: service.get("/health/startup").status == 200, START_S, "a whole generation")
+        before = service.workers()
         for test in (answers, internal, methods, wrong_things, same_digits, clients):
             test(service)
         tap.equal(service.workers(), before, "the same workers are still there")
