@@ -181,7 +181,7 @@ class March:
         self.spawn_log = Teller(running.log, running.spawn.pid, pids, SPAWN_ID, b" event=request ")
         self.nginx_log = Teller(running.access_log, nginx, pids, NGINX_ID, b'"request":"POST ')
         self.reports, self.leavers, self.lengths, self.broken = [], [], [], []
-        self.metrics, self.status, self.seconds = {}, [], 0
+        self.metrics, self.status, self.seconds, self.more = {}, [], 0, {}
         self.rotate()
         self.spawn_log.other.clear()  # what was said at the start
 
@@ -214,7 +214,7 @@ class March:
         self.before = self.watch.now()
         self.part(self.requests - self.requests // 10, SAMPLES)
         self.settle(self.is_over, "every line and every count")
-        self.settle(lambda: not self.more(), "as little open as before")
+        self.settle(self.is_as_before, "as little open as before")
 
     @staticmethod
     def settle(condition, what):
@@ -240,11 +240,13 @@ class March:
         return (attempts == ended == self.spawn_log.requests and served == answered(self.metrics)
                 and not total(self.metrics, "resnet_queue_depth"))  # fmt: skip
 
-    def more(self):
-        """{process: (then, now)} where one has more descriptors or threads than after a tenth."""
+    def is_as_before(self):
+        """Whether no process has more descriptors or threads than after a tenth: self.more has those
+        that do, {process: (then, now)}. Who has just been asked may still hold that connection."""
         now = self.watch.now()
-        return {name: (was, now[name]) for name, was in self.before.items()
-                if now[name].fds > was.fds or now[name].threads > was.threads}  # fmt: skip
+        self.more = {name: (was, now[name]) for name, was in self.before.items()
+                     if now[name].fds > was.fds or now[name].threads > was.threads}  # fmt: skip
+        return not self.more
 
 
 def judge_answers(march, name):
@@ -297,7 +299,7 @@ def judge_processes(march, name):
     refused = [x for x in others if " event=peer_refused " in x]
     tap.ok(others == refused and len(refused) <= march.gone, f"{name}: no warning, no error in the log",
            others[:5])  # fmt: skip
-    tap.equal(march.more(), {}, f"{name}: no more descriptors and threads at the end than after a tenth")
+    tap.equal(march.more, {}, f"{name}: no more descriptors and threads at the end than after a tenth")
     for line in march.watch.table():
         tap.note(f"{name}: {line}")
     if service.SANITIZED:
