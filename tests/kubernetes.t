@@ -2,7 +2,7 @@
 """The Kubernetes manifests: every overlay renders, nothing in it is misspelt or of another type than
 the API's, names and time-outs follow from each other, and what the probes ask is answered by the
 running programs. No cluster is needed, and none has seen them."""
-# timeout: 240
+# timeout: 600
 
 import copy
 import glob
@@ -129,7 +129,7 @@ def strictly_validated(directory, documents):
         commands = (["node", compiler, "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext",
                      "--moduleResolution", "nodenext", "--target", "es2022", "all.ts"],
                     ["node", "all.mjs"])  # fmt: skip
-        said = [subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60,
+        said = [subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120,
                                check=False) for command in commands]  # fmt: skip
     return "".join(done.stdout + done.stderr for done in said)
 
@@ -253,10 +253,17 @@ class Alone(service.Nginx):
 
     def __init__(self, directory, environment, main_conf):
         super().__init__(directory, environment)
-        self.main_conf, self.alive_port = main_conf, service.free_port()
+        self.main_conf, self.alive_port = main_conf, 0
 
     def start(self):
-        self.port = service.free_port()
+        for _ in range(5):  # another test may take a port between probe and bind
+            self.port, self.alive_port = service.free_port(), service.free_port()
+            self.launch()
+            if service.nginx_listens(self.process, f"{self.directory}/tmp", self.alive_port):
+                break
+        service.until(self.answers, service.START_S, "nginx with the ConfigMap's main file")
+
+    def launch(self):
         service.render(self.directory, self.port, self.environment)
         text = self.main_conf.replace(" /tmp/", f" {self.directory}/tmp/")
         text = text.replace("/etc/nginx/conf.d", f"{self.directory}/conf.d")
@@ -268,7 +275,6 @@ class Alone(service.Nginx):
         self.process = subprocess.Popen(
             [service.NGINX, "-p", self.directory, "-c", f"{self.directory}/nginx.conf",
              "-g", "daemon off;"], stderr=subprocess.DEVNULL)  # fmt: skip
-        service.until(self.answers, service.START_S, "nginx with the ConfigMap's main file")
 
     def answers(self):
         try:
