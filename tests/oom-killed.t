@@ -69,6 +69,7 @@ def one_worker(group):
                "the request in the middle of which it did is run by another worker", (large, kills))  # fmt: skip
         tap.ok(load.all_good(), "the others only see 200", load.results)
         tap.equal(load.not_logged(), {}, "and are in nginx's log once")
+        until(lambda: service.status()["ends"]["killed"], 60, "it to be reaped")
         ends = service.status()["ends"]
         tap.equal((ends["killed"] >= 1, ends["crashed"]), (True, 0), "counted as killed, not as a crash")
         tap.equal(service.status()["quarantine"]["inputs"], [], "no body is blamed")
