@@ -75,7 +75,7 @@ def lives_on(s, name):
     serves(s, name)
     before = s.pids()
     os.kill(before[0], signal.SIGKILL)
-    wait_for(lambda: s.state(0) == "idle" and s.pids()[0] != before[0], "another worker")
+    wait_for(lambda: s.pids().get(0, before[0]) != before[0] and s.state(0) == "idle", "another worker")
     control = children(s.process.pid, "resnet-control")[0]
     os.kill(control, signal.SIGKILL)
     wait_for(lambda: not runs(control) and s.try_status(), "another resnet-control")
