@@ -57,6 +57,7 @@ def fake_workers():
 
 def real_workers():
     with Service(workers=4) as service:
+        service.until_idle(4)
         for _ in range(8):
             service.post(draw.jpeg())
         service.get("/health")
