@@ -29,7 +29,8 @@ def kill_one(service):
 
 
 def weather(case):
-    """Kills, and what came of it: (name, pause, kills, load, what nginx's log says otherwise, ready)"""
+    """Kills, and what came of it: (name, pause, kills, load, what nginx's log says otherwise, ready).
+    As many answers as clients between two kills: a request has eight tries, however slow the machine."""
     name, faults = case
     with Service(workers=WORKERS, faults=faults) as service:
         start = time.monotonic()
@@ -40,10 +41,12 @@ def weather(case):
             time.sleep(pause / 4)
             kills = kill_one(service)
             while kills < 2 or time.monotonic() + pause <= end:
+                n = load.count()
                 time.sleep(pause)
+                until(lambda n=n: load.count() >= n + CLIENTS, 60, "answers")
                 kills += kill_one(service)
         differs = load.not_logged()
-        until(lambda: len(service.workers()) == WORKERS, 60, "four workers again")
+        service.until_idle(WORKERS)
         return name, pause, kills, load, differs, service.get("/health/ready").status
 
 
