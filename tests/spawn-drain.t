@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """TERM: what is accepted or queued is answered, what comes after is refused, exit code 0."""
 
+import concurrent.futures
 import errno
 import os
 import signal
@@ -14,6 +15,18 @@ def busy(s, n):
     wait_for(lambda: sum(w["state"] == "busy" for w in s.status()["workers"]) == n, f"{n} busy")
 
 
+def hold(s, n):
+    """So many requests, each in a worker until release()."""
+    held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/until/released"}) for _ in range(n)]
+    busy(s, n)
+    return held
+
+
+def release(s):
+    with open(os.path.join(s.directory, "released"), "wb"):
+        pass
+
+
 def refused(s):
     try:
         send(s.path("work.sock"), {"DOCUMENT_URI": "/"}).close()
@@ -25,8 +38,7 @@ def refused(s):
 def answers_what_is_queued(sig):
     with Supervisor(workers=2) as s:
         s.until()
-        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/4"}) for _ in range(2)]
-        busy(s, 2)
+        held = hold(s, 2)
         held += [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/0.1"}) for _ in range(10)]
         s.signal(sig)
         s.until("draining")
@@ -37,6 +49,7 @@ def answers_what_is_queued(sig):
         tap.ok(int(shed[1]["retry-after"]) > 0, "with Retry-After")
         tap.equal(s.get("/health/live")[0], 200, "/health/live: still alive")
         s.signal(sig)
+        release(s)
         tap.equal([receive(c)[0] for c in held], [200] * 12, "all that was queued is answered")
         tap.equal(s.wait(), 0, "exit code 0")
 
@@ -52,11 +65,15 @@ def by_quit():
 def by_resnet_ctl():
     with Supervisor() as s:
         s.until()
-        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/2"})
-        busy(s, 1)
-        result = s.run("resnet-ctl", "drain")
-        tap.equal((result.returncode, result.stdout), (0, "drained\n"), "resnet-ctl drain waits")
-        tap.equal(receive(held)[0], 200, "the request was answered")
+        held = hold(s, 1)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            told = pool.submit(s.run, "resnet-ctl", "drain")
+            s.until("draining")
+            tap.ok(not told.done(), "resnet-ctl drain waits")
+            release(s)
+            result = told.result()
+        tap.equal((result.returncode, result.stdout), (0, "drained\n"), "and says when it is over")
+        tap.equal(receive(held[0])[0], 200, "the request was answered")
         tap.equal(s.wait(), 0, "exit code 0")
 
 
@@ -93,12 +110,11 @@ def under_load():
 def time_out():
     with Supervisor(workers=1, environment={"RESNET_DRAIN_TIMEOUT": "500ms"}) as s:
         s.until()
-        held = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/25"})
-        busy(s, 1)
+        held = hold(s, 1)
         s.signal(signal.SIGTERM)
         tap.equal(s.wait(), 75, "a drain that takes too long is cut off: exit code 75")
         tap.ok(s.logged("drain_timeout"), "and the log says so")
-        held.close()
+        held[0].close()
 
 
 def while_starting():
@@ -107,10 +123,11 @@ def while_starting():
         s.signal(signal.SIGTERM)
         tap.equal(receive(held)[0], 200, "a request queued before the first worker is answered")
         tap.equal(s.wait(), 0, "exit code 0")
-    with Supervisor(workers=1, mode="hang") as s:
+    longer = {"RESNET_START_TIMEOUT": "120s"}  # than a drain may take
+    with Supervisor(workers=1, mode="hang", environment=longer) as s:
         wait_for(lambda: s.try_status(), "/status")
         s.signal(signal.SIGTERM)
-        tap.equal(s.wait(10), 0, "with nothing queued, a starting worker is not waited for")
+        tap.equal(s.wait(), 0, "with nothing queued, a starting worker is not waited for")
 
 
 def try_send(s):
@@ -123,8 +140,7 @@ def try_send(s):
 def worker_dies_meanwhile():
     with Supervisor(workers=1) as s:
         s.until()
-        first = send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/20"})
-        busy(s, 1)
+        first = hold(s, 1)
         held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/"}) for _ in range(3)]
         pid = s.pids()[0]
         s.signal(signal.SIGTERM)
@@ -132,7 +148,7 @@ def worker_dies_meanwhile():
         os.kill(pid, signal.SIGKILL)
         tap.equal([receive(c)[0] for c in held], [200] * 3, "a new worker answers the queue")
         tap.equal(s.wait(), 0, "exit code 0")
-        first.close()
+        first[0].close()
 
 
 tap.run(by_term, by_quit, by_resnet_ctl, under_load, time_out, while_starting,

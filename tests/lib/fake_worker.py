@@ -10,8 +10,8 @@ crash SECONDS      becomes ready, then ends with SIGSEGV
 leave SECONDS      becomes ready, then ends with 0
 
 /sleep/SECONDS is answered after that long, and so are /burn/SECONDS (of CPU time, without a tick)
-and /tick/SECONDS (with one every 20 ms); /crash ends with SIGSEGV; /flood/N writes N lines
-to the log. The answer's body says who answered.
+and /tick/SECONDS (with one every 20 ms); /until/NAME is, once $FAKE_DIR/NAME is there; /crash ends
+with SIGSEGV; /flood/N writes N lines to the log. The answer's body says who answered.
 """
 
 import argparse
@@ -91,6 +91,9 @@ def obey(path, worker):
         crash()
     elif command == "sleep":
         time.sleep(float(rest))
+    elif command == "until":
+        while not os.path.exists(os.path.join(os.environ["FAKE_DIR"], rest)):
+            time.sleep(0.01)
     elif command == "burn":
         end = time.process_time() + float(rest)
         while time.process_time() < end:
