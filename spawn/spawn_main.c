@@ -130,8 +130,7 @@ static int open_rest(struct spawn *s, char text[SPAWN_TEXT_BYTES])
         code = spawn_sockets_open(&s->sockets, s->config.run_dir, s->config.backlog, text);
     if (code)
         return code;
-    s->signal_fd = spawn_loop_signals();
-    if (s->signal_fd < 0 || spawn_board_open(s) || spawn_deaths_open(s) || spawn_watchdog_open(s))
+    if (spawn_board_open(s) || spawn_deaths_open(s) || spawn_watchdog_open(s))
         return spawn_refusal(text, "make", "the scoreboard", "RESNET_WORKERS");
     if (reserve_descriptors(s->n_slots))
         return spawn_refusal(text, "have descriptors for", "all workers", "RESNET_WORKERS");
@@ -140,9 +139,13 @@ static int open_rest(struct spawn *s, char text[SPAWN_TEXT_BYTES])
     return 0;
 }
 
-/* What could not be started leaves nothing that looks as if it ran. */
+/* What could not be started leaves nothing that looks as if it ran. Nor does a signal that comes
+ * meanwhile: the loop is the first that hears of it. */
 static int open_all(struct spawn *s, char text[SPAWN_TEXT_BYTES])
 {
+    s->signal_fd = spawn_loop_signals();
+    if (s->signal_fd < 0)
+        return spawn_refusal(text, "hear", "signals", "RLIMIT_NOFILE");
     int code = spawn_rundir_lock(s->config.run_dir, &s->lock_fd, text);
 
     if (code)

@@ -130,6 +130,16 @@ def while_starting():
         tap.equal(s.wait(), 0, "with nothing queued, a starting worker is not waited for")
 
 
+def at_once():
+    """As soon as there is a pid to be told."""
+    with Supervisor(workers=1, mode="hang") as s:
+        while not os.path.exists(s.path("pid")) and s.process.poll() is None:
+            pass
+        s.signal(signal.SIGTERM)
+        tap.equal(s.wait(), 0, "TERM before all is open: exit code 0")
+        tap.ok(not os.path.exists(s.path("work.sock")), "and no socket is left", os.listdir(s.run_dir))
+
+
 def try_send(s):
     try:
         return send(s.path("work.sock"), {"DOCUMENT_URI": "/"})
@@ -152,4 +162,4 @@ def worker_dies_meanwhile():
 
 
 tap.run(by_term, by_quit, by_resnet_ctl, under_load, time_out, while_starting,
-        worker_dies_meanwhile)  # fmt: skip
+        at_once, worker_dies_meanwhile)  # fmt: skip
