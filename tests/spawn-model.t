@@ -54,7 +54,7 @@ def bad_at_a_reload(directory):
     shutil.copy(small_model(), model)
     with Service(workers=2, model=model) as service:
         expected = service.post(PICTURE).json()["predictions"]
-        before = service.workers()
+        before = service.all_workers()
         with open(f"/proc/{before[0]}/comm", encoding="ascii") as file:
             tap.equal(file.read(), "resnet-fcgi\n", "started by descriptor, known by name")
         corrupt(model)
@@ -71,7 +71,7 @@ def bad_at_a_reload(directory):
         tap.equal(service.get("/health/ready").status, 200, "ready")
         os.kill(before[0], signal.SIGKILL)
         until(lambda: len({*service.workers()} - {0, before[0]}) == 2, 60, "a worker in its place")
-        until(lambda: service.get("/health").json()["status"] == "healthy", 60, "readiness")
+        service.until_idle(2)
         for _ in range(8):
             tap.equal(service.post(PICTURE).json()["predictions"], expected, "still the good model")
         tap.equal(service.logged("back_off"), [], "a worker's replacement has the model of its generation")
@@ -134,7 +134,7 @@ def not_there_at_a_reload(directory):
     with Service(workers=2, model=model) as service:
         expected = service.post(PICTURE).json()["predictions"]
         for name, case in cases.items():
-            before = service.workers()
+            before = service.all_workers()
             with case:
                 result = ctl_reload(service)
                 tap.equal(result.returncode, 1, f"reload, {name}: resnet-ctl says 1")
