@@ -215,7 +215,7 @@ def notices_ends():
         until_serving(service)
         was, before = health(service), settled_costs(service)
         os.kill(service.workers()[0], signal.SIGKILL)
-        until(lambda: health(service)["ends"] != was["ends"], 60, "the end to be counted")
+        until(lambda: health(service)["workers"] != was["workers"], 60, "the end to be seen")
         service.until_idle(WORKERS)
         now = health(service)
         tap.equal([name for name in was if was[name] != now[name]], ["workers", "ends"], "it notices a worker's end")
