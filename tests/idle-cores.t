@@ -89,9 +89,10 @@ def used_asleep(pids):
     return sum(used(pids)) - sum(before)
 
 
-def held_at(service, layer):
+def held(service):
     """Not merely busy: a worker killed on its way there would leave its share of sleep to the retry."""
-    return [worker for worker in service.busy() if worker["layer"] == layer]
+    asleep = {line["request_id"] for line in service.logged("fault")}
+    return [worker for worker in service.busy() if worker["request_id"] in asleep]
 
 
 def killed_while_busy():
@@ -102,8 +103,8 @@ def killed_while_busy():
         load = Load(service, pictures, clients=victims, requests=victims)
         load.tag = "held." + load.tag
         with load:
-            held = until(lambda: len(b := held_at(service, 0)) == victims and b, START_S, "held requests")
-            for worker in held:
+            found = until(lambda: len(h := held(service)) == victims and h, START_S, "held requests")
+            for worker in found:
                 os.kill(worker["pid"], signal.SIGKILL)
             load.join()
         tap.ok(load.all_good(), "workers killed at work: every answer came", load.results)
