@@ -275,7 +275,6 @@ int fcgi_worker_open(struct fcgi_worker *worker, const struct fcgi_config *confi
     worker->accept.before = check_model;
     worker->accept.ctx = worker;
     worker->estimated_ns = fcgi_scoreboard_now_ns();
-    atomic_store(&worker->board->state, FCGI_WORKER_IDLE);
     return 0;
 }
 

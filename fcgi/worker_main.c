@@ -83,8 +83,12 @@ static int hear_of_death(const struct fcgi_config *config, char text[512])
     return FCGI_EXIT_TRY_LATER;
 }
 
-static int tell_ready(const struct fcgi_config *config)
+/* Not before the sandbox: who reads that it is idle may read that, too. */
+static int tell_ready(const struct fcgi_worker *worker)
 {
+    const struct fcgi_config *config = worker->config;
+
+    atomic_store(&worker->board->state, FCGI_WORKER_IDLE);
     if (config->ready_fd < 0)
         return 0;
     if (write(config->ready_fd, "R", 1) != 1)
@@ -135,7 +139,7 @@ static int serve(const struct fcgi_config *config)
     if (code) {
         tell_reason(config, text);
         fail(code, text);
-    } else if (tell_ready(config)) {
+    } else if (tell_ready(&worker)) {
         code = fail(FCGI_EXIT_TRY_LATER, "the supervisor has gone");
     } else {
         fcgi_log(FCGI_LOG_INFO, "ready",
