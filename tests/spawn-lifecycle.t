@@ -30,11 +30,12 @@ def serves_and_drains():
 
 
 def queue_is_open_before_any_worker():
-    with Supervisor(workers=1, mode="slow 4") as s:
+    with Supervisor(workers=1, mode="fail") as s:
         connection = wait_for(lambda: try_send(s), "work.sock")
         tap.equal(s.get("/health/startup")[0], 503, "not started yet")
         tap.equal(s.get("/health/ready")[0], 503, "not ready yet")
         tap.equal(s.get("/health/live")[0], 200, "but alive")
+        s.mode("ok")
         tap.equal(receive(connection)[0], 200, "a request from before the first worker is answered")
         s.until()
         tap.equal(s.get("/health/startup")[0], 200, "started")
@@ -84,12 +85,13 @@ def supervisor_killed():
     with Supervisor(workers=2) as s:
         s.until()
         pids = list(s.pids().values())
-        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/3"}) for _ in range(2)]
+        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/10"}) for _ in range(2)]
         wait_for(lambda: all(w["state"] == "busy" for w in s.status()["workers"]), "busy workers")
         queued = send(s.path("work.sock"), {"DOCUMENT_URI": "/"})
         s.signal(signal.SIGKILL)
         s.wait()
         s.start()
+        wait_for(lambda: (found := s.try_status()) and found["pid"] == s.process.pid, "its own /status")
         tap.equal(s.until()["pid"], s.process.pid, "another supervisor is let in at once")
         answers = [receive(c) for c in (*busy, queued)]
         tap.equal([a[0] for a in answers], [200] * 3, "the old workers answer what they held")
