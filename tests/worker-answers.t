@@ -134,8 +134,8 @@ def health_when_alone():
 def time_is_up():
     """Budgets: spent in the queue, while the network runs; and a clock that was set."""
     now = time.time()
-    with Worker(RESNET_REQUEST_TIMEOUT="10s") as worker:
-        answer = worker.predict(PHOTO, MSEC=f"{now - 11:.3f}")
+    with Worker(RESNET_REQUEST_TIMEOUT="60s") as worker:
+        answer = worker.predict(PHOTO, MSEC=f"{now - 61:.3f}")
         tap.equal((answer.status, answer.code), (504, "deadline_exceeded"), "spent in the queue")
         tap.ok("queue" in answer.json["error"], "and says so", answer.json["error"])
         request_id = answer.json["request_id"]
@@ -155,17 +155,16 @@ def time_is_up():
 def hang_up():
     """A client that hung up is not computed for, and the next one is not kept waiting."""
     body, kind = form(*[("file", draw.jpeg(width=640, height=480))] * 16)
-    with Worker() as worker:
-        whole = worker.predict(body, **kind)
-        took = sum(float(x) for x in re.findall(r"dur=([\d.]+)", whole.headers["Server-Timing"]))
+    layers = 53  # at least, and a second for each: whoever leaves is gone by then
+    with Worker(faults="sleep=1000@*~hang-up") as worker:
         for i in range(5):
             with worker.connect() as peer:
                 peer.sendall(fcgi.request(body, HTTP_X_REQUEST_ID=f"hang-up-{i}", **kind))
         for i in range(5):
             line = worker.request_line(f"hang-up-{i}")
             tap.ok(" code=cancelled sent=no " in line, "cancelled", line)
-            ms = float(re.search(r" ms=([\d.]+)", line)[1])
-            tap.ok(ms < took, f"{ms} ms of {took:.0f}")
+        begun = worker.times_done()
+        tap.ok(begun < layers, "for five, fewer layers were begun than one has", begun)
         tap.equal(worker.predict(PHOTO).status, 200, "and it goes on")
 
 
