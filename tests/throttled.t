@@ -43,7 +43,9 @@ def until_seen(service):
 def throttled(group):
     with Service(workers=2, before=group.command, RESNET_ISA="ref",
                  RESNET_STALL_TIMEOUT=f"{STALL_MS}ms") as service:  # fmt: skip
-        pictures, workers = known(service), service.workers()
+        pictures = known(service)
+        service.until_idle(2)  # ready is who loads first
+        workers = service.workers()
         group.limit(SHARE, period_us=1_000_000)
         with Load(service, pictures, 2) as load:
             until_seen(service)
