@@ -17,7 +17,7 @@ import tempfile
 import draw
 import tap
 from load import Load, known
-from service import Service, children, program, small_model, until
+from service import Service, children, clean_environment, program, small_model, until
 
 WORKERS = 3
 # what is tried, and the system call by which it is noticed
@@ -203,8 +203,8 @@ def forbidden_here():
 
 def required():
     directory = tempfile.mkdtemp(prefix="resnet-t.")
-    environment = {**os.environ, "RESNET_MODEL": small_model(), "RESNET_SANDBOX": "require",
-                   "RESNET_RUN_DIR": directory}  # fmt: skip
+    environment = clean_environment(RESNET_MODEL=small_model(), RESNET_SANDBOX="require",
+                                    RESNET_RUN_DIR=directory)  # fmt: skip
     told = subprocess.run([*NO_SECCOMP, program("resnet-spawn")], env=environment, capture_output=True,
                           text=True, timeout=60, check=False)  # fmt: skip
     tap.equal(told.returncode, 78, "require: it does not start")
