@@ -2,7 +2,7 @@
 """weights/fetch.sh against a server of ours: what arrives is the published file or nothing, what
 broke off goes on, and each way of failing has its exit code, since `make demo` falls back to
 synthetic weights for one of them only."""
-# timeout: 120
+# timeout: 240
 
 import hashlib
 import http.server
@@ -22,7 +22,8 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 HALF = len(DATA) // 2
 
 USAGE, WRONG, REFUSED, UNWRITABLE, BROKEN, UNREACHABLE = 64, 65, 69, 73, 74, 75
-STALL_S = 30  # longer than any client here waits
+# A server that says nothing says it for longer than who gives it up waits; all others are patient.
+GIVE_UP, PATIENCE_S, STALL_S = ["-t", "5"], 100, 120
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -90,18 +91,14 @@ class Server(http.server.ThreadingHTTPServer):
         self.server_close()
 
 
-def nobody():
-    """An address where nothing listens."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{s.getsockname()[1]}"
-
-
 class Case:
     """A server, a list and an empty cache."""
 
     def __enter__(self):
         self.directory, self.server = tempfile.mkdtemp(), Server()
+        self.held = socket.socket()
+        self.held.bind(("127.0.0.1", 0))
+        self.nobody = f"http://127.0.0.1:{self.held.getsockname()[1]}"  # where nothing listens
         self.cache = os.path.join(self.directory, "cache")
         self.file = os.path.join(self.cache, "net.pth")
         self.part = self.file + ".part"
@@ -109,6 +106,7 @@ class Case:
 
     def __exit__(self, *_):
         self.server.close()
+        self.held.close()
         shutil.rmtree(self.directory)
 
     def path(self, kind):
@@ -125,8 +123,8 @@ class Case:
     def fetch(self, *rows, arguments=(), environment=None):
         clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         return subprocess.run(
-            [FETCH, "-l", self.list(*rows), "-t", "2", *arguments, self.cache],
-            env=clean | (environment or {}), text=True, timeout=60, check=False,
+            [FETCH, "-l", self.list(*rows), "-t", str(PATIENCE_S), *arguments, self.cache],
+            env=clean | (environment or {}), text=True, timeout=2 * PATIENCE_S, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -220,18 +218,18 @@ def refused():
 
 def unreachable():
     with Case() as c:
-        dead = ("net", nobody() + "/net.pth", SHA256)
+        dead = ("net", c.nobody + "/net.pth", SHA256)
         c.failed(c.fetch(dead), UNREACHABLE, "reached", "connection refused")
         result = c.fetch(dead, ("net-mirror", c.path("good"), SHA256))
         c.fetched(result, "the first source is down: the second one")
     with Case() as c:
-        result = c.fetch(("net", c.path("silent"), SHA256))
+        result = c.fetch(("net", c.path("silent"), SHA256), arguments=GIVE_UP)
         c.failed(result, UNREACHABLE, "reached", "a server that says nothing")
     with Case() as c:
-        result = c.fetch(("net", c.path("stalled"), SHA256))
+        result = c.fetch(("net", c.path("stalled"), SHA256), arguments=GIVE_UP)
         c.failed(result, UNREACHABLE, "reached", "a transfer that stalls", part=HALF)
     with Case() as c:
-        environment = {"http_proxy": nobody(), "https_proxy": nobody()}
+        environment = {"http_proxy": c.nobody, "https_proxy": c.nobody}
         for scheme in ("http", "https"):
             result = c.fetch(("net", f"{scheme}://host.invalid/net.pth", SHA256),
                              environment=environment)  # fmt: skip
@@ -246,7 +244,7 @@ def rows():
         first, other = ("net", c.path(404), SHA256), ("net2", c.path("good"), SHA256)
         c.fetched(c.fetch(first, other, arguments=["-n", "net2"]), "-n names another row")
     with Case() as c:
-        result = c.fetch(("net", nobody() + "/x", SHA256), ("net2", c.path("good"), SHA256))
+        result = c.fetch(("net", c.nobody + "/x", SHA256), ("net2", c.path("good"), SHA256))
         c.failed(result, UNREACHABLE, "reached", "other weights are never taken instead")
         tap.equal(c.server.seen, [], "nor asked for")
         for row in ("abc", SHA256.upper(), "0123456z"):
