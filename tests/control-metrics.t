@@ -94,6 +94,12 @@ def check_histogram(metrics, stage, count):
     return metrics.get(name + "_sum", stage=stage)
 
 
+def tell(s):
+    """Answers what was sent to /until/told."""
+    with open(os.path.join(s.directory, "told"), "wb"):
+        pass
+
+
 def the_public_sees_none():
     with Supervisor() as s:
         s.until()
@@ -132,11 +138,14 @@ def what_is_there():
         found = scrape(s).get("process_open_fds")  # the scrape's own connection is one of them
         tap.ok(abs(found - fds) <= 1, "its descriptors", (found, fds))
         tap.equal(metrics.all("resnet_workers")["idle"], 2, "two idle workers")
-        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/3"}) for _ in range(5)]
+        held = [send(s.path("work.sock"), {"DOCUMENT_URI": "/until/told"}) for _ in range(5)]
         wait_for(lambda: scrape(s).get("resnet_queue_depth") == 3, "three in the queue")
+        # who has taken a request from the queue is busy a little later
+        wait_for(lambda: scrape(s).all("resnet_workers")["busy"] == 2, "two busy ones")
         metrics = scrape(s)
         tap.equal(metrics.all("resnet_workers")["busy"], 2, "two busy ones")
         tap.ok(metrics.get("resnet_queue_age_seconds") > 0, "the queue grows older")
+        tell(s)
         for connection in held:
             receive(connection)
         wait_for(lambda: scrape(s).get("resnet_queue_age_seconds") == 0, "an empty queue, of no age")
@@ -163,14 +172,16 @@ def counters_outlive_control():
 
 
 def codes_by_state():
-    with Supervisor(workers=1, mode="slow 5") as s:
+    with Supervisor(workers=1, mode="hang") as s:
         wait_for(s.try_status, "resnet-control")
         status, headers, body = s.get("/predict", "POST", "shed.sock")
         tap.equal((status, json.loads(body)["code"]), (503, "starting"), "before the first worker")
         tap.ok(1 <= int(headers["retry-after"]) <= 60, "Retry-After", headers)
         tap.equal(scrape(s).all("resnet_workers")["starting"], 1, "one that starts")
+        s.mode("ok")
+        os.kill(s.pids()[0], signal.SIGKILL)  # the next one becomes ready
         s.until()
-        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/sleep/5"}) for _ in range(2)]
+        busy = [send(s.path("work.sock"), {"DOCUMENT_URI": "/until/told"}) for _ in range(2)]
         wait_for(lambda: scrape(s).get("resnet_queue_depth") == 1, "one served, one waiting")
         s.signal(signal.SIGTERM)
         wait_for(lambda: (now := s.try_status()) and now["state"] == "draining", "the drain")
@@ -179,6 +190,7 @@ def codes_by_state():
         tap.ok(1 <= int(headers["retry-after"]) <= 60, "Retry-After", headers)
         tap.equal(scrape(s).all("resnet_shed_total"), {"overloaded": 0, "draining": 1, "starting": 1},
                   "each counted for its reason")  # fmt: skip
+        tell(s)
         tap.equal({receive(c)[0] for c in busy}, {200}, "what was accepted is answered")
 
 
