@@ -142,7 +142,8 @@ def worker_starts():
 # ---- while it runs --------------------------------------------------------------------------------
 def workers_wait():
     with Service(workers=2) as running, concurrent.futures.ThreadPoolExecutor(4) as pool:
-        running.until_idle(2)  # who starts needs descriptors for that
+        # who starts needs descriptors for that, and is idle before it has closed the last of them
+        until(lambda: len(running.logged("ready")) == 2, service.START_S, "two workers")
         workers = running.workers()
         with Limited(workers):
             answers = [pool.submit(running.post, PICTURE) for _ in range(4)]
