@@ -10,7 +10,7 @@ import resource
 import draw
 import tap
 import web
-from service import Service, until
+from service import START_S, Service, until
 
 PICTURE = draw.jpeg()
 F_SETPIPE_SZ = 1031
@@ -24,6 +24,11 @@ def lost(text):
 def ids(text):
     """Of requests in the log; whether the line is whole."""
     return re.findall(r" event=request request_id=(\S+) .*\n", text)
+
+
+def has_started(text):
+    """Whether supervisor and both workers have said all that they say at the start."""
+    return " event=serving " in text and text.count(" event=ready ") == 2
 
 
 def read(path):
@@ -55,6 +60,7 @@ def a_file_that_may_not_grow():
         service.wait_ready()
         before = asks(service, "before")
         until(lambda: set(before) <= set(ids(read(log))), 60, "their lines")
+        until(lambda: has_started(read(log)), START_S, "the lines of the start")
         workers = service.all_workers()
         soft, hard = resource.prlimit(service.spawn.pid, resource.RLIMIT_FSIZE)
         end = os.path.getsize(log) + 50
@@ -65,6 +71,9 @@ def a_file_that_may_not_grow():
         resource.prlimit(service.spawn.pid, resource.RLIMIT_FSIZE, (soft, hard))
         after = asks(service, "once it may")
         until(lambda: set(after) <= set(ids(read(log))), 60, "their lines")
+        # a worker may not have written its line of before yet
+        until(lambda: sum(lost(text := read(log))) + len(set(gone) & set(ids(text))) >= len(gone),
+              60, "a line, or that it is lost, of each request")  # fmt: skip
         text = read(log)
         there = set(gone) & set(ids(text))  # a worker says its line after the answer
         tap.ok(len(there) < len(gone), "lines were lost", text)
