@@ -6,7 +6,7 @@ import signal
 
 import tap
 from load import Load, known, unknown
-from service import Service, until
+from service import START_S, Service, until
 
 WAVES, REQUESTS, AT_A_TIME = 2, 50, 4
 
@@ -34,7 +34,7 @@ def story(workers):
         pictures = known(service)
         good = two_waves(service, pictures, lambda: service.spawn.send_signal(signal.SIGHUP))
         tap.equal(good, WAVES * REQUESTS, f"{workers} workers: across a rolling reload")
-        until(lambda: service.status()["reload"]["ok"] >= 1, 60, "the reload")
+        until(lambda: service.status()["reload"]["ok"] >= 1, START_S, "the reload")
         tap.equal(service.status()["ends"]["crashed"], 0, f"{workers} workers: none crashed")
 
 
