@@ -3,12 +3,13 @@
 a socket that spawn-fcgi has opened. /predict and /health answer; TERM in mid-request finishes it."""
 
 import concurrent.futures
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
 import draw
 import service
@@ -16,13 +17,16 @@ import tap
 import web
 
 PICTURE = draw.jpeg()
-MANY = 48  # pictures in one request: long enough to be in the middle of it
+MANY = 8  # pictures in one request
+ID = "terminated-in-the-middle"
+WORKER = service.program("resnet-fcgi", service.FAULTS)
+HELD = {"RESNET_FAULT": f"sleep=10000@layer2.0~{ID}:1"}
 
 
 class Alone:
     """spawn-fcgi with `arguments` on run/work.sock, and nginx in front. ctl.sock is work.sock."""
 
-    def __init__(self, arguments, links=("ctl.sock",)):
+    def __init__(self, arguments, links=("ctl.sock",), **environment):
         self.arguments, self.links = arguments, links
         self.directory = tempfile.mkdtemp(prefix="resnet-t.")
         self.run_dir = os.path.join(self.directory, "run")
@@ -30,8 +34,7 @@ class Alone:
         self.environment = {
             "RESNET_MODEL": service.small_model(),
             "RESNET_RUN_DIR": self.run_dir,
-            "RESNET_MAX_IMAGES": MANY,
-            "RESNET_ISA": "ref",  # slow, so that there is a middle of a request
+            **environment,
         }
         self.nginx = service.Nginx(self.directory, self.environment)
         self.process = None
@@ -72,21 +75,28 @@ class Alone:
             self.process.terminate()
             self.process.wait(service.STOP_S)
         for pid in self.pids():
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # on its way out already
+                os.kill(pid, signal.SIGTERM)
         service.until(lambda: not self.pids(), service.STOP_S, "the workers' end")
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def pids(self):
         """resnet-fcgi processes of this test: they have its directory as their own."""
+        programs = (WORKER, service.program("resnet-fcgi"))
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
                 if (os.readlink(f"/proc/{entry}/cwd") == self.directory
-                        and os.readlink(f"/proc/{entry}/exe") == service.program("resnet-fcgi")):
+                        and os.readlink(f"/proc/{entry}/exe") in programs):
                     found.append(int(entry))
             except OSError:
                 pass
         return sorted(found)
+
+    def said(self, event):
+        """Pids of the workers that have logged it."""
+        with open(self.log, encoding="utf-8") as log:
+            return [int(pid) for pid in re.findall(rf" pid=(\d+) .*event={event} .*\n", log.read())]
 
 
 def answers(alone, name):
@@ -99,29 +109,13 @@ def answers(alone, name):
     tap.equal((bad.status, bad.code()), (415, "unsupported_media_type"), f"{name}: an error")
 
 
-def busy(alone):
-    """The worker in whose stat the CPU time grows, or the only one."""
-    def cpu(pid):
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rsplit(b")", 1)[1].split()
-            return int(fields[11]) + int(fields[12])
-        except OSError:
-            return 0
-
-    before = {pid: cpu(pid) for pid in alone.pids()}
-    time.sleep(0.1)
-    return max(before, key=lambda pid: cpu(pid) - before[pid])
-
-
 def term_in_mid_request(alone, name):
     body, kind = web.multipart([("file", "a.jpg", None, draw.jpeg(seed=i)) for i in range(MANY)])
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        request = pool.submit(alone.post, body, {"Content-Type": kind})
-        time.sleep(0.05)
-        pid = busy(alone)
-        in_the_middle = not request.done()
+        request = pool.submit(alone.post, body, {"Content-Type": kind, "X-Request-ID": ID})
+        pid = service.until(lambda: alone.said("fault"), 60, "a worker in the middle of it")[0]
         os.kill(pid, signal.SIGTERM)
+        in_the_middle = not request.done()
         answer = request.result()
     tap.ok(in_the_middle, f"{name}: TERM came in mid-request")
     tap.equal(answer.status, 200, f"{name}: and it was finished")
@@ -131,20 +125,21 @@ def term_in_mid_request(alone, name):
 
 
 def fork_two():
-    with Alone(["-F", "2", "--", service.program("resnet-fcgi")]) as alone:
-        service.until(lambda: len(alone.pids()) == 2, service.START_S, "two workers")
+    logs = ["/bin/sh", "-c", 'exec "$0" 2>>log', WORKER]  # spawn-fcgi leaves those it forks no stderr
+    with Alone(["-F", "2", "--", *logs], **HELD) as alone:
+        service.until(lambda: len(alone.said("ready")) == 2, service.START_S, "two workers")
         answers(alone, "spawn-fcgi -F 2")
         term_in_mid_request(alone, "spawn-fcgi -F 2")
         tap.equal(alone.post(PICTURE).status, 200, "spawn-fcgi -F 2: the other one answers")
 
 
 def multiwatch():
-    watch = ["-n", "--", shutil.which("multiwatch"), "-f", "2", "--", service.program("resnet-fcgi")]
-    with Alone(watch) as alone:
-        service.until(lambda: len(alone.pids()) == 2, service.START_S, "two workers")
+    watch = ["-n", "--", shutil.which("multiwatch"), "-f", "2", "--", WORKER]
+    with Alone(watch, **HELD) as alone:
+        service.until(lambda: len(alone.said("ready")) == 2, service.START_S, "two workers")
         answers(alone, "multiwatch")
         term_in_mid_request(alone, "multiwatch")
-        service.until(lambda: len(alone.pids()) == 2, service.START_S, "a new worker")
+        service.until(lambda: len(alone.said("ready")) == 3, service.START_S, "a new worker")
         tap.equal(alone.post(PICTURE).status, 200, "multiwatch: replaced")
 
 
