@@ -7,14 +7,24 @@ import signal
 import time
 
 import tap
+import web
 from load import Load, known
-from service import Service, children, until
+from service import START_S, STOP_S, Service, children, until
 
 OURS = ("resnet-fcgi", "resnet-control")
 
 
 def all_gone(pids):
     return not [pid for pid in pids if os.path.exists(f"/proc/{pid}/exe")]
+
+
+def is_heard(service):
+    """Whether the new supervisor's resnet-control answers, and not once more the old one's."""
+    try:
+        answer = service.get("/status", port=service.inside)
+        return answer.status == 200 and answer.json()["pid"] == service.spawn.pid
+    except web.Broken:
+        return False
 
 
 def kill_and_restart(service, load, clients, wait_s):
@@ -25,9 +35,10 @@ def kill_and_restart(service, load, clients, wait_s):
     service.spawn.wait()
     time.sleep(wait_s)
     service.start_spawn()
+    until(lambda: is_heard(service), START_S, "the new supervisor")
     service.wait_ready()
     ready = time.monotonic()
-    until(lambda: all_gone(family), 60, "the old processes to leave")
+    until(lambda: all_gone(family), STOP_S, "the old processes to leave")
     gone = time.monotonic()
     good = load.good()
     until(lambda: load.good() > good + clients, 60, "answers again")
@@ -59,7 +70,7 @@ def killed(name, faults, clients, wait_s=0):
                 and not any(dead < got.end and got.start < ready for dead, ready, _ in deaths)]  # fmt: skip
         tap.equal(late, [], f"{name}: none of those once the new one is ready")
         tap.equal(known(service), pictures, f"{name}: the same answers as before")
-        tap.equal(len(service.workers()), 2, f"{name}: two workers")
+        tap.equal(len(service.all_workers()), 2, f"{name}: two workers")
 
 
 def as_they_come():
