@@ -14,9 +14,9 @@ import tap
 import web
 from load import known
 from service import SANITIZED, Service, until
-from why import BUSY, golden, holds, logs_of, picture, post, tell, told
+from why import BUSY, holds, logs_of, picture, post, tell, told
 
-STALL_MS, BUDGET_S = 1000, 2
+STALL_MS, BUDGET_S = 1000, 6
 
 
 def crashes(log_format):
@@ -39,7 +39,7 @@ def crashes(log_format):
 def every_line_is_json(path):
     """Warnings of the very start and backtraces, too."""
     with open(path, encoding="utf-8") as file:
-        events = {json.loads(line)["event"] for line in file}
+        events = {json.loads(line)["event"] for line in file if line.endswith("\n")}
     wanted = {"configuration", "start", "ready", "request", "crashed", "backtrace", "lost"}
     tap.ok(wanted <= events, "every line is JSON", events)
 
@@ -69,7 +69,7 @@ def killed_and_left():
 
 
 def frozen():
-    with Service(workers=1, faults="sleep=30@*~why-frozen",
+    with Service(workers=1, faults="sleep=120@*~why-frozen",
                  RESNET_STALL_TIMEOUT=f"{STALL_MS}ms") as service:  # fmt: skip
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             asked = pool.submit(post, service, "why-frozen")
@@ -93,13 +93,13 @@ def blocked():
 
 def slow():
     """Slow is a quarter of the budget."""
-    with Service(workers=1, faults="sleep=100@*~why-slow", RESNET_REQUEST_TIMEOUT="16s",
+    with Service(workers=1, faults="sleep=150@*~why-slow", RESNET_REQUEST_TIMEOUT="16s",
                  RESNET_SLOWLOG="2s") as service:  # fmt: skip
         tap.equal(post(service, "why-slow").status, 200, "slow: 200")
         until(lambda: any("layers" in line for line in service.logged("slow")), 60, "the slow log")
+        told(service, "slow", without=(*BUSY[:2], "RESNET_SLOWLOG"), layers=True)
         done = tell("why-slow", *logs_of(service, "why-slow"))
         tap.ok("slowest layers, in ms: " in done.stdout, "the slow log is part of it", done.stdout)
-        golden("slow", done, (*BUSY[:2], "RESNET_SLOWLOG"), layers=True)
 
 
 tap.run(in_logfmt, in_json, killed_and_left, frozen, blocked, slow)
