@@ -2,17 +2,20 @@
 """What libfcgi would do to a worker, each hazard once: none of it happens."""
 # timeout: 240
 
+import fcntl
 import os
 import signal
 import socket
 import struct
 import sys
+import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import draw
 import fcgi_client as fcgi
 import tap
+from service import until
 from worker import Worker
 
 PHOTO = draw.jpeg()
@@ -61,6 +64,7 @@ def half_a_body():
     """This one is told so before it is left."""
     wire = fcgi.request(PHOTO)
     with Worker() as worker:
+        worker.wait_ready()
         with worker.connect() as peer:
             peer.sendall(wire[: len(wire) // 2])
             start = time.monotonic()
@@ -74,7 +78,7 @@ def half_a_body():
 def a_dribble_of_body():
     """A byte now and then keeps libfcgi reading for ever; here the request's time ends it."""
     wire = fcgi.request(PHOTO)
-    with Worker(RESNET_REQUEST_TIMEOUT="1s") as worker:
+    with Worker(RESNET_REQUEST_TIMEOUT="8s") as worker:  # the next request's, too
         worker.wait_ready()
         with worker.connect() as peer:
             peer.sendall(wire[:-2000])
@@ -115,6 +119,11 @@ def keep_conn_does_not_pin():
         whole(worker, "KEEP_CONN: the next connection is served")
 
 
+def is_read(peer):
+    """Whether the worker has read all that was sent."""
+    return not any(fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4)))
+
+
 def signal_during_body():
     """TERM in the middle of a body: the request is finished, with its whole body, then it leaves."""
     wire = fcgi.request(PHOTO)
@@ -122,7 +131,7 @@ def signal_during_body():
         worker.wait_ready()
         with worker.connect() as peer:
             peer.sendall(wire[: len(wire) - 1000])
-            time.sleep(0.2)
+            until(lambda: is_read(peer), 60, "the worker to be in the middle of the body")
             for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGHUP, signal.SIGTERM):
                 worker.process.send_signal(number)
             time.sleep(0.2)
