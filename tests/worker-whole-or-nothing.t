@@ -47,7 +47,10 @@ def killed_at(strace, number, body, params):
             got = fcgi.read_to_end(peer)
     except (fcgi.Broken, ConnectionError, BrokenPipeError) as error:
         got = getattr(error, "got", b"")
-    survived = bool(got) and bool(worker.events("request"))
+    # its line comes after the answer; who does not live to write it was killed
+    service.until(lambda: worker.process.poll() is not None or worker.events("request"),
+                  60, "the worker's line, or its end")  # fmt: skip
+    survived = worker.process.poll() is None
     if survived:
         os.kill(worker.pid(), 15)
     worker.process.wait(60)
