@@ -21,8 +21,6 @@ import fcgi_client
 import service
 import tap
 
-STOP_S = 60
-
 
 class Worker:
     def __init__(self, flags=(), wrapper=(), model=None, listener=None, faults=None, inherits=(),
@@ -95,7 +93,7 @@ class Worker:
     def stop(self, number=signal.SIGTERM):
         if self.process.poll() is None:
             os.kill(self.pid(), number)
-        return self.process.wait(STOP_S)
+        return self.process.wait(service.STOP_S)
 
     def exchange(self, wire):
         return fcgi_client.exchange(self.path, wire)
@@ -106,7 +104,7 @@ class Worker:
     def connect(self):
         return fcgi_client.connect(self.path)
 
-    def wait_ready(self, seconds=60):
+    def wait_ready(self, seconds=service.START_S):
         service.until(lambda: self.events("ready"), seconds, "resnet-fcgi ready")
 
     # ---- what it says -----------------------------------------------------------------------
