@@ -85,13 +85,14 @@ def rows(found):
 
 
 def refused():
-    with standin.StandIn(standin.answer()) as server:
-        url = server.url  # from now on nobody listens there
-    done = run(url)
+    with socket.socket() as bound:  # nobody else can listen there, and we do not
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        done = run(url)
+        found = load("--no-probe", "-n", "5", url)
     tap.equal(done.returncode, 75, "nobody listens: exit code 75")
     tap.ok(re.fullmatch(r"resnet-load: nothing listens at \S+ \(.*refused.*\)\n", done.stderr),
            "and one sentence", done.stderr)  # fmt: skip
-    found = load("--no-probe", "-n", "5", url)
     tap.equal(rows(found), {("HTTP N/A", "refused"): 10}, "without the probe each one is refused")
 
 
@@ -126,10 +127,14 @@ WAYS = {
 }
 
 
+TIMEOUTS = {"silence": ["--timeout", "3s"],
+            "half an answer, then silence": ["--timeout", "20s"]}  # the half has come by then
+
+
 def each_in_its_row():
     for name, (way, row) in WAYS.items():
         with standin.StandIn(way) as server:
-            timeout = ["--timeout", "3s"] if row and row[0] == "timeout" else []
+            timeout = TIMEOUTS.get(name, [])
             found = load("-w", "1", "-n", "4", "-c", "4", *timeout, server.url)
             expected = {row: 4} if row else {}
             tap.equal((found["ok"], rows(found)), (0 if row else 4, expected), name)
