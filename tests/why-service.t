@@ -13,8 +13,10 @@ import signal
 import subprocess
 
 import tap
-from service import NGINX, Service, until
+from service import NGINX, STOP_S, Service, until
 from why import BUSY, golden, holds, logs_of, post, tell, told
+
+HELD_MS = 10000  # to be seen in
 
 
 def stop(worker):
@@ -25,7 +27,7 @@ def stop(worker):
 
 def waits():
     """One worker, held: a request that waits for too long; one that finds the queue full."""
-    with Service(workers=1, faults="sleep=3000@layer1.0~why-first:1", RESNET_BACKLOG=1) as service:
+    with Service(workers=1, faults=f"sleep={HELD_MS}@layer1.0~why-first:1", RESNET_BACKLOG=1) as service:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             first = pool.submit(post, service, "why-first")
             held = stop(holds(service, "why-first", "layer1.0"))
@@ -58,7 +60,7 @@ def no_request_at_all():
 
 def stops():
     """A request that is answered during the drain, one that comes during it, one that comes after."""
-    service = Service(workers=1, faults="sleep=3000@layer1.0~why-drained:1")
+    service = Service(workers=1, faults=f"sleep={HELD_MS}@layer1.0~why-drained:1")
     with service, concurrent.futures.ThreadPoolExecutor(1) as pool:
         held = pool.submit(post, service, "why-drained")
         worker = stop(holds(service, "why-drained", "layer1.0"))
@@ -68,7 +70,7 @@ def stops():
         tap.equal((late.status, late.code()), (503, "draining"), "draining: 503")
         os.kill(worker, signal.SIGCONT)
         tap.equal(held.result().status, 200, "drained: 200")
-        tap.equal(service.spawn.wait(60), 0, "exit code 0")
+        tap.equal(service.spawn.wait(STOP_S), 0, "exit code 0")
         tap.equal(post(service, "why-nobody").status, 503, "nobody: 503")
         told(service, "drained", without=(*BUSY, "resnet-spawn ended"))  # as it does right after it
         for name, event in (("draining", "resnet-spawn was told to stop"), ("nobody", "resnet-spawn ended")):
@@ -180,7 +182,7 @@ def defaults():
         log = os.path.join(service.directory, "resnet.log")
         service.environment["RESNET_LOG"] = log
         service.spawn.terminate()
-        service.spawn.wait(60)
+        service.spawn.wait(STOP_S)
         service.start_spawn()
         service.wait_ready()
         post(service, "why-default")
