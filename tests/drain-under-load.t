@@ -7,7 +7,7 @@ import time
 
 import tap
 from load import Load, known
-from service import Service, until
+from service import STOP_S, Service, until
 
 CLIENTS = 24
 
@@ -27,7 +27,7 @@ def drained(name, sig, faults):
             until(lambda: load.count() > CLIENTS, 60, "answers")
             until(lambda: service.status()["queue"]["depth"] >= CLIENTS / 3, 60, "a queue")
             term, closed = begun(service, sig)
-            tap.equal(service.spawn.wait(60), 0, f"{name}: exit code 0")
+            tap.equal(service.spawn.wait(STOP_S), 0, f"{name}: exit code 0")
             end = time.monotonic()
             until(lambda: load.count("503 unavailable") > CLIENTS, 60, "503 by nginx itself")
         tap.note(f"{name}: {load.results}, {end - term:.2f} s from signal to end")

@@ -10,7 +10,8 @@ import time
 
 import tap
 from load import Load, known
-from service import NGINX, Service, clean_environment, damaged_model, program, small_model, until
+from service import (NGINX, START_S, STOP_S, Service, clean_environment, damaged_model, program,
+                     small_model, until)  # fmt: skip
 
 RACE = "broken: closed between two requests"
 
@@ -43,9 +44,9 @@ def workers_anew():
         first = service.all_workers()
         kept = while_reloading(service, pictures, service.spawn, 1, "HUP")
         tap.ok(kept.all_good(), "HUP: nor does it touch kept connections", kept.results)
-        until(lambda: not service.status()["reload"]["active"], 60, "the last reload")
+        until(lambda: not service.status()["reload"]["active"], START_S, "the last reload")
         tap.ok(service.status()["generation"] > 1, "HUP: a new generation serves")
-        until(lambda: len(service.workers()) == 2, 60, "the old workers to leave")
+        until(lambda: len(service.workers()) == 2, STOP_S, "the old workers to leave")
         tap.ok(not set(first) & set(service.workers()), "HUP: the first workers have left")
 
 
@@ -72,7 +73,7 @@ def broken_model():
             os.rename(model + ".new", model)
             ctl = [program("resnet-ctl"), "reload"]
             told = subprocess.run(ctl, env=clean_environment(**service.environment), text=True,
-                                  capture_output=True, timeout=60, check=False)  # fmt: skip
+                                  capture_output=True, timeout=START_S, check=False)  # fmt: skip
         tap.equal(told.returncode, 1, "a broken model: resnet-ctl reload ends with 1")
         tap.ok("model.rnm" in told.stderr, "and says what is wrong", told.stderr)
         status = service.status()
@@ -83,7 +84,7 @@ def broken_model():
         shutil.copy(small_model(), model + ".new")
         os.rename(model + ".new", model)
         service.spawn.send_signal(signal.SIGHUP)
-        until(lambda: service.status()["reload"]["ok"] == 1, 60, "the reload")
+        until(lambda: service.status()["reload"]["ok"] == 1, START_S, "the reload")
         tap.equal(service.status()["reason"], None, "a good one clears the reason")
         tap.equal(known(service), pictures, "and serves")
 
