@@ -67,15 +67,16 @@ def page_of(pid):
 
 
 def attack(service, name, victims):
-    """The answer of the request whose worker was told to try it."""
-    request_id = f"attack-{name}"
+    """The answer of the request whose worker was told to try it; its body is nobody else's, as one that
+    two workers ended on, and that none has answered in between, is quarantined."""
+    request_id, picture = f"attack-{name}", draw.jpeg(seed=1000 + list(ATTACKS).index(name))
     if name in victims:
         request_id += f"-{victims[name].pid}"
     elif name == "page":
         pages = until(lambda: [(pid, at) for pid in service.workers() if (at := page_of(pid))], 60,
                       "a worker's page")  # fmt: skip
         request_id += "-%d-%x" % pages[0]
-    return service.post(draw.jpeg(), {"X-Request-ID": request_id}), request_id
+    return service.post(picture, {"X-Request-ID": request_id}), request_id
 
 
 def violations(service, request_id):
