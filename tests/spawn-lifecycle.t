@@ -32,6 +32,7 @@ def serves_and_drains():
 def queue_is_open_before_any_worker():
     with Supervisor(workers=1, mode="fail") as s:
         connection = wait_for(lambda: try_send(s), "work.sock")
+        wait_for(lambda: os.path.exists(s.path("ctl.sock")), "ctl.sock, which is made after it")
         tap.equal(s.get("/health/startup")[0], 503, "not started yet")
         tap.equal(s.get("/health/ready")[0], 503, "not ready yet")
         tap.equal(s.get("/health/live")[0], 200, "but alive")
