@@ -25,9 +25,9 @@ import sys
 import time
 
 IDLE, BUSY, DRAINING = 2, 3, 4
-# in struct fcgi_board_worker
+# in struct fcgi_board_worker; tests/unit/fcgi-scoreboard.c has them, too
 STATE_AT, TICKS_AT, IDS_AT, STAGE_AT, ACCEPTED_AT, DEADLINE_AT, ATTEMPTS_AT = (
-    16, 32, 48, 348, 360, 376, 408,
+    16, 32, 48, 348, 360, 376, 456,
 )  # fmt: skip
 INFER, LAYER = 4, 7
 POLLRDHUP = 0x2000

@@ -24,6 +24,19 @@ static struct fcgi_board_worker *new_page(int *fd)
     return page;
 }
 
+/* tests/lib/fake_worker.py writes to these. */
+static void a_stand_in_knows_the_places(void **state)
+{
+    (void)state;
+    assert_int_equal(offsetof(struct fcgi_board_worker, state), 16);
+    assert_int_equal(offsetof(struct fcgi_board_worker, ticks), 32);
+    assert_int_equal(offsetof(struct fcgi_board_worker, request), 48);
+    assert_int_equal(offsetof(struct fcgi_board_worker, stage), 348);
+    assert_int_equal(offsetof(struct fcgi_board_worker, accepted_ns), 360);
+    assert_int_equal(offsetof(struct fcgi_board_worker, deadline_ns), 376);
+    assert_int_equal(offsetof(struct fcgi_board_worker, attempts), 456);
+}
+
 static void a_page_is_known(void **state)
 {
     int fd, other = memfd_create("other", MFD_CLOEXEC);
@@ -251,6 +264,7 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stand_in_knows_the_places),
         cmocka_unit_test(a_page_is_known),
         cmocka_unit_test(layers_have_names),
         cmocka_unit_test(a_request_and_its_end),
