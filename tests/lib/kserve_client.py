@@ -12,7 +12,7 @@ import http.client
 import json
 import struct
 
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 LENGTH_HEADER = "Inference-Header-Content-Length"
 
 

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 
 
 class ServerError(Exception):

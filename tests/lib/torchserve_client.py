@@ -10,7 +10,7 @@ form's field `data`.
 import http.client
 import json
 
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 
 
 class ServerError(Exception):
