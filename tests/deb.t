@@ -4,7 +4,7 @@ answers after one command, is upgraded and restarted under load without a lost r
 wakes, and is purged without a trace."""
 
 # alone
-# timeout: 1200
+# timeout: 2400
 
 import glob
 import json
@@ -28,7 +28,7 @@ SYSTEMD = ["systemd", "systemd-sysv"]
 def build():
     """A copy of the tree is packaged, so that nothing here is in its way."""
     done = subprocess.run(["make", "-C", service.TOP, "deb"], capture_output=True, text=True,
-                          timeout=600, check=False, env=service.clean_environment())  # fmt: skip
+                          timeout=1500, check=False, env=service.clean_environment())  # fmt: skip
     tap.ok(done.returncode == 0, "make deb", done.stdout[-2000:] + done.stderr[-2000:])
     packages = glob.glob(os.path.join(service.TOP, "build", "resnet-fcgi_*.deb"))
     tap.equal(len(packages), 1, "makes one package")
