@@ -76,7 +76,13 @@ static int tell_success(const struct spawn_view *now, int64_t begin_ns)
     return EXIT_SUCCESS;
 }
 
-/* A reload that is under way ends first, then comes ours. */
+/* A reload that is under way ends first, then comes ours. One that waits for the end of the start
+ * is ours, too. */
+static int reloads_to_end(const struct spawn_view *view)
+{
+    return view->reloading && strcmp(view->state, "starting") != 0 ? 2 : 1;
+}
+
 int spawn_ctl_change_reload(const struct fcgi_config *config, int argc, char **argv)
 {
     static struct spawn_view before, now;
@@ -90,7 +96,7 @@ int spawn_ctl_change_reload(const struct fcgi_config *config, int argc, char **a
     if (send_signal(pid, SIGHUP))
         return EXIT_FAILURE;
     now = before;
-    if (wait_for_reloads(config, pid, ended_reloads(&before) + (before.reloading ? 2 : 1), &now)) {
+    if (wait_for_reloads(config, pid, ended_reloads(&before) + reloads_to_end(&before), &now)) {
         fprintf(stderr, "resnet-ctl: resnet-spawn, pid %d, ended during the reload\n", (int)pid);
         return EXIT_FAILURE;
     }

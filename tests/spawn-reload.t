@@ -2,6 +2,7 @@
 """HUP: workers are replaced one by one; no request is lost; a bad new generation changes nothing."""
 # timeout: 240
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -137,6 +138,22 @@ def during_the_start():
         tap.equal(s.status()["generation"], 2, "a HUP during the start is done after it")
 
 
+def asked_twice_during_the_start():
+    with Supervisor(workers=1, mode="hang") as s:
+        wait_for(lambda: (status := s.try_status()) and status["workers"], "/status")
+        s.signal(signal.SIGHUP)
+        wait_for(lambda: s.status()["reload"]["active"], "the first to be known")
+        pid = starting(s)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            second = pool.submit(s.run, "resnet-ctl", "reload")
+            time.sleep(0.5)  # else it may ask when the start is over, which is easy
+            s.mode("ok")
+            os.kill(pid, signal.SIGKILL)
+            result = second.result()
+        tap.equal(result.returncode, 0, "resnet-ctl reload after a HUP during the start")
+        tap.equal(s.status()["generation"], 2, "waits for the one that comes of both")
+
+
 def new_worker_killed():
     with Supervisor(workers=1) as s:
         s.until()
@@ -192,6 +209,7 @@ tap.run(
     slow_generation_is_given_up,
     second_is_remembered_once,
     during_the_start,
+    asked_twice_during_the_start,
     new_worker_killed,
     worker_killed_during_reload,
 )
