@@ -29,10 +29,6 @@ REFUSED, SLOW = draw.flat(SIDE_64M, SIDE_64M, progressive=True), draw.flat(SIDE_
 MANY = 10_000
 
 
-def cpus(wanted):
-    return str(min(wanted, os.cpu_count()))
-
-
 # ---- up, with nothing prepared ---------------------------------------------------------------
 
 
@@ -222,7 +218,7 @@ def survives(project, requests, slow):
 
 
 def short_of_memory(project):
-    memory = {"MEMORY": "512m", "RESNET_WORKERS": "4", "CPUS": cpus(4)}
+    memory = {"MEMORY": "512m", "RESNET_WORKERS": "4", "CPUS": containers.cpus(4)}
     project.up(**memory)
     tap.equal(len(project.status()["workers"]), 4, "four workers in 512 MiB")
     survives(project, 400, slow=True)
@@ -230,7 +226,7 @@ def short_of_memory(project):
 
 def many_requests(project):
     """The same, with a model so small that they do not take long."""
-    project.up("--force-recreate", MEMORY="512m", RESNET_WORKERS="4", CPUS=cpus(4),
+    project.up("--force-recreate", MEMORY="512m", RESNET_WORKERS="4", CPUS=containers.cpus(4),
                RESNET_WEIGHTS=service.small_model(), RESNET_PRECISION="fp32")  # fmt: skip
     survives(project, MANY, slow=False)
 
@@ -244,7 +240,7 @@ def weights_are_packed(project):
         file.write(checkpoint.safetensors(checkpoint.resnet(depth=50, width=8)))
     os.chmod(path, 0o644)
     project.up("--force-recreate", RESNET_WEIGHTS=path, RESNET_PRECISION="int8", RESNET_WORKERS="auto",
-               CPUS=cpus(2))  # fmt: skip
+               CPUS=containers.cpus(2))  # fmt: skip
     tap.equal(sorted(project.status()["precisions"]), ["fp32", "int8"], "one's own weights, int8 beside fp32")
     answer = project.post(draw.jpeg())
     tap.equal((answer.status, answer.header("x-precision")), (200, "int8"), "answered in int8")
@@ -255,7 +251,7 @@ def weights_are_packed(project):
 
 
 def short_of_cpu(project):
-    if os.cpu_count() >= 2:
+    if containers.cpus(2) == "2":
         project.up(RESNET_WORKERS="auto", CPUS="1.5")
         tap.equal(len(project.status()["workers"]), 2, "1.5 CPUs: two workers")
         with Load(project, known(project), 8) as load:
@@ -289,7 +285,7 @@ def served_by(load):
 
 
 def replicas_replaced(project):
-    project.up(scale=4, CPUS=cpus(1), RESNET_WORKERS="auto")
+    project.up(scale=4, CPUS=containers.cpus(1), RESNET_WORKERS="auto")
     tap.equal(slots(project), [f"/slots/{n}" for n in range(1, 5)], "four replicas, a slot each")
     own = [project.get(f"/slots/{n}/status", port=project.inside) for n in range(1, 5)]
     tap.equal([answer.status for answer in own], [200] * 4, "each has its own /status for operators")

@@ -43,6 +43,11 @@ def missing():
     return root.missing()
 
 
+def cpus(wanted):
+    """So many, or as many as an engine that we start here has to give."""
+    return str(min(wanted, len(os.sched_getaffinity(0))))
+
+
 def last_line(path):
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().split("\n")
@@ -193,7 +198,7 @@ class Project:
         open(os.path.join(engine.directory, "env"), "w", encoding="utf-8").close()
         self.environment = {
             "PORT": str(self.port), "METRICS_PORT": str(self.port + 1), "NGINX_IMAGE": NGINX,
-            "BUILD_IMAGE": BASE, "BASE_IMAGE": BASE, "CPUS": str(min(2, os.cpu_count())),
+            "BUILD_IMAGE": BASE, "BASE_IMAGE": BASE, "CPUS": cpus(2),
             "MEMORY": "512m",
         }  # fmt: skip
 
