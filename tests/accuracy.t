@@ -5,7 +5,7 @@ the other, and turned round. int8's logits are the same bits on every engine.
 Reads RESNET_SHARED/data, which is no part of the repository; without it everything is skipped.
 With T=60 or more all photographs are looked at, else some, of one half.
 """
-# timeout: 1500
+# timeout: 3600
 
 import json
 import os

@@ -3,7 +3,7 @@
 
 Reads RESNET_SHARED/data, which is no part of the repository; without it everything is skipped.
 """
-# timeout: 300
+# timeout: 600
 
 import array
 import ast

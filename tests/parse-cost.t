@@ -6,7 +6,7 @@ ways, probabilities, records and counting included.
 Callgrind counts. It knows no AVX-512, so the network's instructions are those of the AVX2 engine,
 and half of them are taken for AVX-512: a vector twice as wide saves no more than that. (Counted by
 single steps, on the eighth of the network: 19.9 million of AVX-512's, 33.2 of AVX2's.)"""
-# timeout: 900
+# timeout: 1800
 
 import base64
 import glob
