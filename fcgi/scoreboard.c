@@ -125,6 +125,14 @@ void fcgi_scoreboard_init_worker(struct fcgi_board_worker *page, int slot)
     atomic_store_explicit(&page->layer, -1, memory_order_relaxed);
 }
 
+/* Whoever sees neither change has read nothing that is written after them: the state is the first,
+ * or a reader could take the new start_ns for the one that the old state goes with. */
+void fcgi_scoreboard_start(struct fcgi_board_worker *page, uint64_t start_ns)
+{
+    page->state = FCGI_WORKER_STARTING;
+    page->start_ns = start_ns;
+}
+
 void fcgi_scoreboard_init_main(struct fcgi_board_main *page, int n_slots)
 {
     page->magic = FCGI_BOARD_MAGIC;

@@ -255,6 +255,10 @@ int fcgi_scoreboard_is_control(const struct fcgi_board_control *page);
 
 /* ---- the one writer ------------------------------------------------------------------------- */
 
+/* A life of the page begins: state becomes STARTING. start_ns: CLOCK_MONOTONIC. Called before all
+ * that a worker says of itself, by the supervisor and then by the worker. */
+void fcgi_scoreboard_start(struct fcgi_board_worker *page, uint64_t start_ns);
+
 /* What a request is known by, in the order that they become known. Strings longer than their place
  * are cut. state becomes BUSY, attempts one more. */
 void fcgi_scoreboard_begin(struct fcgi_board_worker *page, uint64_t accepted_ns);

@@ -41,10 +41,9 @@ static int open_board(struct fcgi_worker *worker, char text[512])
                  "older or newer than resnet-fcgi?");
         return FCGI_EXIT_CONFIG;
     }
+    fcgi_scoreboard_start(worker->board, fcgi_scoreboard_now_ns());
     atomic_store(&worker->board->pid, (int32_t)getpid());
     atomic_store(&worker->board->generation, (uint32_t)config->generation);
-    atomic_store(&worker->board->start_ns, fcgi_scoreboard_now_ns());
-    atomic_store(&worker->board->state, FCGI_WORKER_STARTING);
     return 0;
 }
 

@@ -62,15 +62,14 @@ static void open_page(const struct spawn *s, int slot, int64_t now_ns)
     struct fcgi_board_worker *page = worker->page;
 
     fcgi_scoreboard_init_worker(page, slot);
+    fcgi_scoreboard_start(page, (uint64_t)now_ns);
     page->generation = (uint32_t)worker->generation;
-    page->start_ns = (uint64_t)now_ns;
     page->crash = FCGI_CRASH_NONE;
     if (page->service_us / 1000 > (uint64_t)s->config.request_timeout_ms)
         page->service_us = 0;
     worker->start_ns = now_ns;
     worker->heard = false;
     worker->violations = page->violations;
-    page->state = FCGI_WORKER_STARTING;
 }
 
 static void close_page(const struct spawn_worker *worker)

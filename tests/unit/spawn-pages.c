@@ -181,8 +181,7 @@ static void live(int round)
 {
     struct fcgi_board_model model = {0};
 
-    page->start_ns = (uint64_t)round + 1;
-    page->state = FCGI_WORKER_STARTING;
+    fcgi_scoreboard_start(page, (uint64_t)round + 1);
     fill(model.sha256, sizeof model.sha256, round);
     fill(model.name, sizeof model.name, round);
     fill(model.ranges, sizeof model.ranges, round);
