@@ -44,7 +44,6 @@ static socklen_t bind_somewhere(int fd, struct sockaddr_un *address)
 {
     socklen_t n = sizeof *address;
 
-    address->sun_family = AF_UNIX;
     assert_int_equal(bind(fd, (struct sockaddr *)address, sizeof address->sun_family), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)address, &n), 0);
     return n;
@@ -53,7 +52,7 @@ static socklen_t bind_somewhere(int fd, struct sockaddr_un *address)
 static void queue_depth(void **state)
 {
     enum { N = 3 };
-    struct sockaddr_un address;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     socklen_t n = bind_somewhere(listener, &address);
     int clients[N];
