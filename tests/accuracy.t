@@ -44,7 +44,7 @@ def start(model, precision, names, *options):
 
 def finish(process):
     """[class ids], in the order of the files"""
-    out, said = process.communicate(timeout=1200)
+    out, said = process.communicate(timeout=3000)
     if process.returncode != 0:
         raise RuntimeError(said)
     return [int(line.split("\t")[1]) for line in out.splitlines()]
@@ -64,7 +64,7 @@ def pack(directory, name, photographs):
     command = [service.program("resnet-pack"), "pack", WEIGHTS, "--precision", "fp32,bf16,int8"]
     command += ["--calibrate", pictures, "-o", model]
     environment = service.clean_environment()
-    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=600)
+    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=1200)
     command = [service.program("resnet-pack"), "info", "--json", model]
     done = subprocess.run(command, check=True, env=environment, capture_output=True, timeout=60)
     return model, json.loads(done.stdout)
@@ -129,7 +129,7 @@ def logits_of(model, parts, directory, isa, threads):
     outs = [os.path.join(directory, f"logits{i}.npy") for i in range(len(parts))]
     running = [start(model, "int8", part, "--isa", isa, "--threads", str(threads), "--logits", out)
                for part, out in zip(parts, outs)]  # fmt: skip
-    said = [process.communicate(timeout=1200)[1] for process in running]
+    said = [process.communicate(timeout=3000)[1] for process in running]
     if running[0].returncode == 78 and "the choices on this machine" in said[0]:
         return None
     if any(process.returncode for process in running):
