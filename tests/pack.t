@@ -27,7 +27,7 @@ USAGE, LATER, REFUSED = 64, 75, 78
 
 def run(*arguments, directory=None, **options):
     return subprocess.run(
-        [PACK, *arguments], cwd=directory, text=True, timeout=200, check=False,
+        [PACK, *arguments], cwd=directory, text=True, timeout=600, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
 

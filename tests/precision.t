@@ -26,14 +26,14 @@ ALL = "fp32,bf16,int8"
 def pack(path, precisions):
     command = [service.program("resnet-pack"), "random", "--seed", "1", "--width", "1/8"]
     command += ["--precision", precisions, "-o", path]
-    subprocess.run(command, check=True, env=service.clean_environment(), timeout=120)
+    subprocess.run(command, check=True, env=service.clean_environment(), timeout=600)
     return path
 
 
 def sections(path):
     """{layout: (offset, bytes)}"""
     command = [service.program("resnet-pack"), "info", path]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
     rows = re.findall(r"^section +(\S+) .*, (\d+) bytes at (\d+)", text, re.M)
     return {layout: (int(offset), int(n)) for layout, n, offset in rows}
 
@@ -96,7 +96,7 @@ def one_request_or_all(directory):
 def classify(model, digest, *files, **more):
     command = [service.program("resnet-classify"), "-m", model, "--verify", digest, *files]
     return subprocess.run(command, env=service.clean_environment(**more), capture_output=True,
-                          text=True, timeout=60)  # fmt: skip
+                          text=True, timeout=300)  # fmt: skip
 
 
 def exact(directory):
@@ -133,7 +133,7 @@ def what_is_not_there(directory):
     model = pack(f"{directory}/bf16.rnm", "bf16")
     worker = [service.program("resnet-fcgi"), "--model", model, "-t"]
     found = subprocess.run(worker, env=service.clean_environment(), capture_output=True, text=True,
-                           timeout=60)  # fmt: skip
+                           timeout=300)  # fmt: skip
     tap.equal(found.returncode, 78, "fp32 of a file without: 78")
     for words in ("only bf16.n32 (bf16)", "pack --precision fp32", "choose another precision"):
         tap.ok(words in found.stderr, words, found.stderr)
@@ -185,7 +185,7 @@ def damaged(directory):
         tap.ok(len(said) == 1 and "CRC-32C" in said[0], "the log says why, once", said)
         tap.equal(ask(worker).status, 200, "fp32 is served still")
     worker = [service.program("resnet-fcgi"), "--model", path, "-t", "--precision", "bf16"]
-    found = subprocess.run(worker, env=service.clean_environment(), capture_output=True, timeout=60)
+    found = subprocess.run(worker, env=service.clean_environment(), capture_output=True, timeout=300)
     tap.equal(found.returncode, 78, "as the default: 78")
 
 
